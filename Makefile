@@ -1,0 +1,79 @@
+# make demo   train a small model on a streamed dataset: the shortest way to see Flazy work
+# make test   the whole test suite
+# make check  lint, types, floors: what every commit must pass
+#
+# Only make and Python 3.11 or later are assumed.  Packages go into .venv, and each target asks for no more
+# of them than it needs: a file .venv/has-* stands for a set of extras and is redone when pyproject.toml changes.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q
+
+# Silence TensorFlow's notes about the processor it runs on.
+export TF_CPP_MIN_LOG_LEVEL := 3
+
+.PHONY: demo test check coverage bench clean with-tensorflow
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+demo: .venv/has-examples
+	@$(BIN)/python examples/train_digits.py
+
+test: .venv/has-test with-tensorflow
+	@$(BIN)/python -m pytest
+
+check: .venv/has-dev .venv/has-test
+	@echo "ruff ..."
+	@$(BIN)/ruff check .
+	@echo "mypy ..."
+	@$(BIN)/mypy
+	@echo "floors, sizes and exports ..."
+	@$(BIN)/python -m pytest -q tests/test_layers.py tests/test_house.py tests/test_exports.py
+
+coverage: .venv/has-test with-tensorflow
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine -q
+	@$(BIN)/coverage report
+
+bench: .venv/has-test with-tensorflow
+	@set -e; for script in $(wildcard benchmarks/*.py); do echo "$$script ..."; $(BIN)/python $$script; done
+
+clean:
+	rm -rf .venv build dist *.egg-info htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# $(PYTHON) first; where that is too old, whatever newer one the machine has.
+.venv/made:
+	@for python in $(PYTHON) python3.14 python3.13 python3.12 python3.11; do \
+	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "setting up .venv with $$python (about a minute the first time) ..."; \
+	        "$$python" -m venv .venv && touch $@; \
+	        exit; \
+	    fi; \
+	done; \
+	echo "Flazy needs Python 3.11 or later and found none; name one with: make PYTHON=/path/to/python3" >&2; \
+	exit 1
+
+.venv/has-examples: pyproject.toml | .venv/made
+	@echo "installing Flazy and what the examples need ..."
+	@$(INSTALL) -e '.[examples]'
+	@touch $@
+
+.venv/has-test: pyproject.toml | .venv/made
+	@echo "installing Flazy and what the tests need ..."
+	@$(INSTALL) -e '.[test,examples]'
+	@touch $@
+
+.venv/has-dev: pyproject.toml | .venv/made
+	@echo "installing ruff, mypy and stubs ..."
+	@$(INSTALL) -e '.[dev]'
+	@touch $@
+
+# TensorFlow is not built for every Python, so it may fail to install, and is tried again the next time.
+.venv/has-tensorflow: pyproject.toml | .venv/made
+	@echo "installing TensorFlow (large) ..."
+	@$(INSTALL) -e '.[tensorflow]' 2>.venv/tensorflow.log && touch $@ \
+	    || echo "TensorFlow cannot be installed here (see .venv/tensorflow.log): its tests will be skipped"
+
+with-tensorflow: .venv/has-tensorflow

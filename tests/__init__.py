@@ -1,0 +1,1 @@
+"""Tests of Flazy; the folders mirror the package."""

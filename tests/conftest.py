@@ -1,0 +1,97 @@
+"""What holds for every test: it ends in time, and it leaves nothing behind.
+
+``nothing_left`` compares what the process holds before and after (see ``leaks.py``); the hooks end a test that
+hangs, with the stacks of all its threads.  Fixtures for one part of Flazy belong beside the tests of that part.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import os
+import tempfile
+from collections.abc import Generator, Iterator
+
+import hypothesis
+import pytest
+
+from tests import leaks
+
+TIME_LIMIT_S = 60.0
+
+_STDERR = pytest.StashKey[int]()
+_RAISED = pytest.StashKey[bool]()
+
+# Machines that are shared stop for a while now and then; that is no fault of the code under test.
+hypothesis.settings.register_profile(
+    "flazy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("flazy")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the real stderr: a process that is ended never shows what pytest captured."""
+    with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        config.stash[_STDERR] = os.dup(2)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Give the descriptor back."""
+    os.close(config.stash[_STDERR])
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what the imports made from collection, or each test would pay for walking all of it."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """End the whole run with all stacks when one test, its fixtures included, takes too long."""
+    if item.config.getoption("usepdb"):  # a person at the debugger takes as long as it takes
+        return (yield)
+    marker = item.get_closest_marker("time_limit")
+    faulthandler.dump_traceback_later(
+        marker.args[0] if marker else TIME_LIMIT_S, exit=True, file=item.config.stash[_STDERR]
+    )
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note whether the test raised."""
+    item.stash[_RAISED] = item.stash.get(_RAISED, False) or call.excinfo is not None
+    return (yield)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Mark our children, and give us a temp folder of our own: what another session leaves is not ours to count."""
+    own = str(tmp_path_factory.mktemp("tmp"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(*leaks.MARK)
+        patch.setenv("TMPDIR", own)
+        patch.setattr(tempfile, "tempdir", None)
+        if "XDG_RUNTIME_DIR" in os.environ:
+            patch.setenv("XDG_RUNTIME_DIR", own)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a process, thread, descriptor, memory or file behind."""
+    before = leaks.take()
+    yield
+    leaks.shut_down()
+    if request.node.stash.get(_RAISED, False):
+        return  # the traceback of a failed test keeps its frames, and with them what they hold
+    request.node.funcargs.clear()  # the values of fixtures that are closed by now; pytest drops them only later
+    left = leaks.settle(before)
+    if left:
+        pytest.fail("left behind by this test:\n" + "\n".join(left), pytrace=False)

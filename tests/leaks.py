@@ -1,0 +1,187 @@
+"""What this process holds, seen from outside: processes, threads, descriptors, memory, files.
+
+``take()`` before and ``settle(before)`` after say what was left behind in between.  ``KINDS`` is the one list
+of what is looked at; each kind can list its things and describe one of them.  Nothing here asks Flazy: a
+check that trusted the library's own books would find only the leaks that the library knows of.
+
+Not counted are native threads (those of TensorFlow and BLAS come and go as they like; a ZeroMQ context that
+is still open shows in its descriptors) and, where there is no /proc, everything but processes and threads.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+__all__ = ["KINDS", "MARK", "Kind", "Snapshot", "leaked", "settle", "shut_down", "take"]
+
+# In the environment of every process that this session starts, so that one whose parent is gone is found too.
+MARK = ("FLAZY_TESTS", f"session-{os.getpid()}-{time.time_ns()}")
+
+ROOT = Path.cwd()
+
+# What libraries keep for the life of a process, once used.  Narrow, and each with its reason.
+LASTING_THREADS: dict[str, str] = {
+    "TMonitor": "tqdm starts one daemon thread with its first bar, which redraws slow bars, and never ends it",
+    "_DummyThread": "Python's note of a native thread that ran Python code once (TensorFlow's); nobody can join it",
+}
+
+
+Snapshot = dict[str, frozenset[Hashable]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One sort of thing that can be left behind."""
+
+    name: str
+    listing: Callable[[], Iterator[Hashable]]
+    describe: Callable[[Any], str]
+
+
+def take() -> Snapshot:
+    """List everything that this process holds now."""
+    return {kind.name: frozenset(kind.listing()) for kind in KINDS}
+
+
+def leaked(before: Snapshot) -> list[str]:
+    """Describe what is there now and was not there before."""
+    now = take()
+    return [
+        f"{kind.name} {kind.describe(thing)}"
+        for kind in KINDS
+        for thing in sorted(now[kind.name] - before[kind.name], key=str)
+    ]
+
+
+def settle(before: Snapshot, within_s: float = 5.0) -> list[str]:
+    """Describe what is still left once everything that ends by itself had time to do so.
+
+    Processes die and files vanish when the system gets to it, and none of that can be waited for by name from
+    out here.  So this is the one place in the tests that looks again and again.
+    """
+    deadline = time.monotonic() + within_s
+    while True:
+        gc.collect()
+        left = leaked(before)
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.02)
+
+
+def shut_down() -> None:
+    """End the runtime of Flazy, if a test started one."""
+    if "flazy.run.runtime" in sys.modules:
+        sys.modules["flazy"].shutdown()
+
+
+# Processes ------------------------------------------------------------------------------------------------
+
+
+def _processes() -> Iterator[Hashable]:
+    yield from psutil.Process().children(recursive=True)
+    if sys.platform == "linux":
+        yield from _marked()
+
+
+def _marked() -> Iterator[Hashable]:
+    mark = "=".join(MARK).encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if int(folder.name) != os.getpid() and mark in (folder / "environ").read_bytes().split(b"\0"):
+                yield psutil.Process(int(folder.name))
+        except (OSError, psutil.NoSuchProcess):  # it ended meanwhile, or it is another user's
+            continue
+
+
+def _describe_process(process: psutil.Process) -> str:
+    try:
+        return f"{process.pid} ({process.status()}): {' '.join(process.cmdline()) or process.name()}"
+    except psutil.Error as error:
+        return f"{process.pid} ({type(error).__name__})"
+
+
+# Threads --------------------------------------------------------------------------------------------------
+
+
+def _threads() -> Iterator[Hashable]:
+    return (thread for thread in threading.enumerate() if type(thread).__name__ not in LASTING_THREADS)
+
+
+def _describe_thread(thread: threading.Thread) -> str:
+    frame = sys._current_frames().get(thread.ident or 0)
+    stack = "".join(traceback.format_stack(frame)) if frame else "  (it ended while it was described)\n"
+    return f"{thread.name!r}{' (daemon)' if thread.daemon else ''} is at\n{stack.rstrip()}"
+
+
+# Descriptors and memory -----------------------------------------------------------------------------------
+
+
+def _descriptors() -> Iterator[Hashable]:
+    for path in list(Path("/proc/self/fd").iterdir()):
+        try:
+            yield int(path.name), str(path.readlink())
+        except FileNotFoundError:  # the one that listed the folder
+            continue
+
+
+def _mapped_memory_files() -> Iterator[Hashable]:
+    with Path("/proc/self/maps").open() as lines:
+        for line in lines:
+            if "/memfd:" in line:
+                _range, _access, _offset, _device, inode, name = line.split(maxsplit=5)
+                yield int(inode), name.strip()
+
+
+# Files ----------------------------------------------------------------------------------------------------
+
+
+def _shared_memory() -> Iterator[Hashable]:
+    return _entries(Path("/dev/shm"), lambda entry: entry.stat(follow_symlinks=False).st_uid == os.getuid())
+
+
+def _temporary() -> Iterator[Hashable]:
+    folders = {tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", tempfile.gettempdir())}
+    for folder in folders:
+        yield from _entries(Path(folder), lambda entry: entry.name.startswith("flazy"))
+
+
+def _working_folder() -> Iterator[Hashable]:
+    return _entries(ROOT, lambda entry: not entry.name.startswith((".", "__")) and not entry.name.endswith(".egg-info"))
+
+
+def _entries(folder: Path, counts: Callable[[os.DirEntry[str]], bool]) -> Iterator[Hashable]:
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                if counts(entry):
+                    yield entry.path
+            except FileNotFoundError:  # it is gone already
+                continue
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind("process", _processes, _describe_process),
+    Kind("thread", _threads, _describe_thread),
+)
+if sys.platform == "linux":
+    KINDS += (
+        Kind("descriptor", _descriptors, lambda fd: f"{fd[0]} -> {fd[1]}"),
+        Kind("mapped memory file", _mapped_memory_files, lambda file: f"{file[1]}, inode {file[0]}"),
+        Kind("shared memory", _shared_memory, str),
+        Kind("temporary file", _temporary, str),
+        Kind("file in the working folder", _working_folder, str),
+    )
