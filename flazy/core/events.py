@@ -1,0 +1,157 @@
+"""What happens to a `Dispatcher` (events, in the past tense) and what it wants done (commands).
+
+Data only.  A *task* is one or more inputs that travel together; it is named by its number, and the
+numbers are the order.  A *part* is a run of outputs of one task: ``start`` is the number of outputs of
+that task that came before it.  Values are opaque here: ``inputs`` and ``payload`` are carried, never
+looked into.  An output is a slot, whatever came out: a value, a skipped sample or an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "Accepted",
+    "Blame",
+    "Command",
+    "Drop",
+    "Emit",
+    "Event",
+    "Grant",
+    "Joined",
+    "Lost",
+    "Part",
+    "Poison",
+    "Send",
+    "Taken",
+]
+
+
+# Events ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A task came in; tasks are numbered 0, 1, 2 … without gaps.
+
+    ``samples`` and ``nbytes`` are what it counts against the limits.
+    """
+
+    task: int
+    inputs: object
+    samples: int = 1
+    nbytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A worker is ready; its number was never used before."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """Which input was running when a worker died, and whether the death was its own doing.
+
+    ``own`` is true for a crash or an exit of the worker itself (SIGSEGV, SIGABRT, ``os._exit`` …), false for
+    a signal that others send (SIGKILL, SIGTERM).
+    """
+
+    task: int
+    index: int
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A worker is gone, confirmed; nothing that it still seems to send counts."""
+
+    worker: int
+    reason: str = ""
+    blame: Blame | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A run of outputs arrived from a worker; ``last`` ends the task (``outputs`` may then be 0)."""
+
+    worker: int
+    task: int
+    start: int
+    outputs: int
+    last: bool
+    payload: object = None
+    nbytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The consumer is done with the oldest part of a task that was emitted and not yet taken."""
+
+    task: int
+
+
+# Commands -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Give a task to a worker: leave out its first ``skip`` outputs, then send at most ``credit`` parts.
+
+    ``attempt`` is 1 for the first time.  From the second on the worker sends a part after each input, so that a
+    sample that kills it is the only one that is lost with it.
+    """
+
+    worker: int
+    task: int
+    inputs: object
+    attempt: int
+    skip: int
+    credit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Let a worker send ``parts`` more parts of a task that it holds."""
+
+    worker: int
+    task: int
+    parts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Hand a part to the consumer, now; ``last`` says that the task ends with it."""
+
+    task: int
+    start: int
+    outputs: int
+    last: bool
+    payload: object
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A part that must not be delivered (its worker does not own the task any more); free what it holds."""
+
+    worker: int
+    task: int
+    payload: object
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """Raise at this place: input ``index`` of the task killed its workers too often.
+
+    Stands where an `Emit` would, after every output that came before it, and ends the task.
+    ``reasons`` are those of the deaths, oldest first.
+    """
+
+    task: int
+    index: int
+    reasons: tuple[str, ...]
+
+
+Event = Accepted | Joined | Lost | Part | Taken
+Command = Send | Grant | Emit | Drop | Poison
