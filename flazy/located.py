@@ -1,0 +1,166 @@
+"""Turn an exception of user code into one that says which sample broke, where, and at which line.
+
+The located error's class derives from the user's where that is safe, so ``except FileNotFoundError``
+goes on working.  A `Cause` is what a worker sends of an exception: text that always travels, and the
+exception itself only where it proved to survive the journey.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import pathlib
+import traceback
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from flazy.errors import SampleError, SourceError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["Cause", "Place", "cause_of", "located"]
+
+LONGEST_TEXT = 64 * 1024
+OURS = str(pathlib.Path(__file__).parent / "_")[:-1]  # with the separator: ``flazy-demo`` beside it is the user's
+GENERATED = "<flazy kernel>"
+
+# A class that also derives from one of these would end an iteration.
+CONTROL = (StopIteration, StopAsyncIteration)
+# What builtin exceptions keep outside their ``__dict__``.
+BUILTIN_ATTRIBUTES = (
+    "errno", "strerror", "filename", "filename2", "name", "path",
+    "encoding", "object", "start", "end", "reason", "code", "value",
+)  # fmt: skip
+ATTRIBUTES = ("stage", "address", "cycle", "worker", "traceback")
+
+Located = SampleError | SourceError
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an exception happened: what a located error says besides the exception itself."""
+
+    stage: str
+    address: tuple[int, ...]
+    cycle: int = 0
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What is known of an exception: its name, message and traceback as text, and itself where it is here.
+
+    ``builtin`` is the nearest builtin class, which stands in for the user's class where ``error`` is None.
+    """
+
+    name: str
+    message: str
+    traceback: str
+    builtin: str
+    error: BaseException | None
+
+
+def cause_of(error: BaseException) -> Cause:
+    """Describe an exception; never fails, whatever its ``__str__`` does."""
+    kind = type(error)
+    builtin = next(base.__name__ for base in kind.__mro__ if base.__module__ == "builtins")
+    return Cause(kind.__qualname__, _message(error), _traceback(error), builtin, error)
+
+
+def located(cause: Cause, place: Place, kind: type[Located] = SampleError) -> Located:
+    """Make the error that is raised to the user; its ``__cause__`` is the exception itself, if it is here."""
+    base = type(cause.error) if cause.error is not None else getattr(builtins, cause.builtin, Exception)
+    said = {name: getattr(place, name) for name in ("stage", "address", "cycle", "worker")}
+    attributes = {**_carried(cause.error), **said, "traceback": cause.traceback}
+    error: Located = _made(kind, base, _text(cause, place), attributes)
+    error.__cause__ = cause.error
+    return error
+
+
+def _text(cause: Cause, place: Place) -> str:
+    where = f"sample {_spell(place.address)}" + (f" of cycle {place.cycle}" if place.cycle else "")
+    text = f"{place.stage} failed on {where}: {cause.name}"
+    if cause.message:
+        text += f": {cause.message}"
+    if place.worker is None:
+        return text
+    return f"{text}\n\nIn {place.worker}:\n{cause.traceback}"
+
+
+def _spell(address: tuple[int, ...]) -> str:
+    return str(address[0]) if len(address) == 1 else str(address)
+
+
+def _carried(error: BaseException | None) -> dict[str, Any]:
+    """Give the attributes of an exception that an ``except`` of its class may read."""
+    carried: dict[str, Any] = {}
+    with contextlib.suppress(Exception):  # user code: properties and __getattr__
+        carried.update(vars(error) if error is not None else {})
+        carried.update({name: getattr(error, name) for name in BUILTIN_ATTRIBUTES if hasattr(error, name)})
+    return carried
+
+
+def _made(kind: Any, base: Any, text: str, attributes: dict[str, Any]) -> Any:
+    """Make an error of ``kind`` and ``base``; of ``kind`` alone and with our attributes only where ``base`` resists."""
+    with contextlib.suppress(Exception):  # not to be mixed, not made without arguments, not written to, or worse
+        if (made := _derived(kind, base)) is not kind:
+            return _filled(made, text, attributes)
+    return _filled(kind, text, {name: attributes[name] for name in ATTRIBUTES if name in attributes})
+
+
+def _filled(made: Any, text: str, attributes: dict[str, Any]) -> Any:
+    error = made.__new__(made)
+    error.args = (text,)
+    for name, value in attributes.items():
+        # Past a __setattr__ of the user's, e.g. that of a frozen dataclass.
+        Exception.__setattr__(error, name, value)
+    return error
+
+
+@lru_cache(maxsize=256)
+def _derived(kind: Any, base: Any) -> Any:
+    if issubclass(base, kind):
+        return base
+    if not issubclass(base, Exception) or issubclass(base, CONTROL) or base in kind.__mro__:
+        return kind
+    body = {"__str__": _str, "__reduce__": _reduce, "_kind": kind}
+    return type(kind.__name__, (kind, base), {**body, "__module__": kind.__module__, "__doc__": kind.__doc__})
+
+
+def _str(self: BaseException) -> str:
+    return str(self.args[0])
+
+
+def _reduce(self: SampleError) -> tuple[object, ...]:
+    """Pickle as the kind and the builtin class beneath the user's, which may not be importable there."""
+    kind, builtin = self._kind, cause_of(self).builtin  # type: ignore[attr-defined]
+    return _made, (kind, getattr(builtins, builtin), self.args[0], {name: getattr(self, name) for name in ATTRIBUTES})
+
+
+def _message(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except BaseException as second:  # noqa: BLE001 - user code; its failure is part of the report
+        text = f"<its __str__ raised {type(second).__name__}>"
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} … ({len(text):,} characters)"
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        text = "".join(traceback.format_exception(type(error), error, _users(error.__traceback__)))
+    except BaseException as second:  # noqa: BLE001 - as above: __cause__ chains and notes are user code too
+        text = f"{type(error).__qualname__} (its traceback could not be formatted: {type(second).__name__})\n"
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT // 2]}\n…\n{text[-LONGEST_TEXT // 2 :]}"
+
+
+def _users(trace: TracebackType | None) -> TracebackType | None:
+    """Leave out our own frames on the way to the user's code."""
+    first = trace
+    while first is not None:
+        name = first.tb_frame.f_code.co_filename
+        if name != GENERATED and not name.startswith(OURS):
+            return first
+        first = first.tb_next
+    return trace

@@ -1,0 +1,15 @@
+"""The plan: frozen nodes, rules over them, and the kernel that is shipped to workers.
+
+Pure data and rules; nothing here opens a file, a socket or a thread.
+
+=============  ==========================================================================
+nodes          what the user asked for: sources, record nodes, stream nodes, joins
+sources        what ``Dataset(...)`` accepts, checked and made re-iterable
+where          in which processes or threads a stage runs
+functions      the functions behind ``select``, ``starmap``, ``unbatch`` …
+kernel         a chain of record nodes compiled to one generator
+length         how many samples a plan gives, where that is known
+planner        nodes -> physical plan
+explain        both as text
+=============  ==========================================================================
+"""

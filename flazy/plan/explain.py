@@ -1,0 +1,126 @@
+"""Plans as text: the logical one as ``repr`` shows it, and what is run, as ``explain`` shows it."""
+
+from __future__ import annotations
+
+from flazy.plan import nodes
+from flazy.plan.nodes import Node, RecordNode, spine_of
+from flazy.plan.planner import Chain, Physical, plan, processes_of
+
+__all__ = ["explain", "spell"]
+
+
+def spell(root: Node) -> str:
+    """Spell a logical plan as the calls that make it."""
+    first, *rest = spine_of(root)
+    return "".join([_start(first), *(f".{step(node)}" for node in rest)])
+
+
+def explain(root: Node) -> str:
+    """Draw both plans, upstream first."""
+    physical = plan(root)
+    count = processes_of(physical)
+    started = f"{count} worker process{'es' if count != 1 else ''}" if count else "no worker processes"
+    return "\n".join(["Logical plan", *_logical(root, 1), f"Physical plan ({started})", *_physical(physical, 1)])
+
+
+def _start(node: Node) -> str:
+    match node:
+        case nodes.Source():
+            return f"Dataset({node.label})"
+        case nodes.Lazy():
+            return f"Dataset({node.label})"
+        case nodes.Zip(names=tuple() as names):
+            parts = [f"{name}={spell(branch)}" for name, branch in zip(names, node.branches, strict=True)]
+            return f"Dataset.zip({', '.join(parts)})"
+        case nodes.Zip():
+            return f"Dataset.zip({', '.join(map(spell, node.branches))})"
+    return f"Dataset.{type(node).__name__.lower()}([{', '.join(map(spell, node.upstreams))}])"
+
+
+def step(node: Node) -> str:
+    """Spell one node without its upstream, as the verb that makes it."""
+    match node:
+        case RecordNode():
+            return _record(node)
+        case nodes.Transform():
+            return f"transform({node.label})"
+        case nodes.Batch():
+            kept = "" if node.drop_remainder else ", drop_remainder=False"
+            return f"batch({node.size}{kept})"
+        case nodes.Shuffle():
+            return f"shuffle({node.buffer_size or ''})"
+        case nodes.Enumerate():
+            return f"enumerate({node.start or ''})"
+        case nodes.Repeat():
+            return f"repeat({'' if node.times is None else node.times})"
+        case nodes.Take() | nodes.Skip() | nodes.Prefetch() | nodes.Sample():
+            return f"{type(node).__name__.lower()}({node.count})"
+        case nodes.Stride():
+            return f"stride({node.step})"
+        case nodes.Epoch():
+            return f"epoch({node.cycle})"
+    return f"{type(node).__name__.lower()}()"
+
+
+def _record(node: RecordNode) -> str:
+    if not node.verb:
+        return node.name
+    where = f", workers={_workers(node)}" if node.where is not None else ""
+    return f"{node.verb}({node.label}{where}{'' if node.ordered else ', ordered=False'})"
+
+
+def _workers(node: RecordNode) -> str:
+    where = node.where
+    if where is not None and type(where)(where.n) == where and type(where).__name__ == "Processes":
+        return str(where.n)
+    return repr(where)
+
+
+def _logical(root: Node, indent: int) -> list[str]:
+    first, *rest = spine_of(root)
+    lines = ["  " * indent + _start_line(first)]
+    for branch in first.upstreams:
+        lines += _logical(branch, indent + 1)
+    return lines + ["  " * indent + step(node) + _remark(node) for node in rest]
+
+
+def _start_line(node: Node) -> str:
+    match node:
+        case nodes.Source():
+            return f"source({node.label})" + (f"  {node.length:,} samples" if node.length is not None else "")
+        case nodes.Lazy():
+            return f"made when reached({node.label})"
+    return f"{type(node).__name__.lower()}"
+
+
+def _remark(node: Node) -> str:
+    match node:
+        case nodes.Shuffle() | nodes.RandomMap() | nodes.Sample():
+            return f"  seed={node.seed}"
+        case nodes.Batch(drop_remainder=True):
+            return "  an incomplete last batch is dropped"
+    return ""
+
+
+def _physical(part: Physical, indent: int) -> list[str]:
+    line = [part]
+    while isinstance(line[-1], Chain) or isinstance(line[-1].node, nodes.StreamNode):
+        last = line[-1]
+        line.append(last.upstream if isinstance(last, Chain) else last.upstreams[0])
+    lines = []
+    for made in reversed(line):
+        if isinstance(made, Chain):
+            lines.append("  " * indent + _chain(made))
+            continue
+        lines.append("  " * indent + "caller: " + (_start_line(made.node) if made is line[-1] else step(made.node)))
+        for branch in made.upstreams if made is line[-1] else ():
+            lines += _physical(branch, indent + 1)
+    return lines
+
+
+def _chain(chain: Chain) -> str:
+    stages = " > ".join(op.name for op in chain.ops)
+    fused = f"  {len(chain.ops)} stages in one" if len(chain.ops) > 1 else ""
+    if chain.where is None:
+        return f"caller: {stages}{fused}"
+    return f"{chain.where}: {stages}{fused}, {'in order' if chain.ordered else 'as they are ready'}"

@@ -1,0 +1,61 @@
+"""How many samples a plan gives, as far as that is known without running it."""
+
+from __future__ import annotations
+
+import math
+
+from flazy.plan import nodes
+from flazy.plan.nodes import Node, spine_of
+
+__all__ = ["length_of"]
+
+Length = float | int | None
+
+
+def length_of(root: Node) -> Length:
+    """Give the number of samples, ``math.inf`` for a plan that repeats without end, or None if unknown."""
+    first, *rest = spine_of(root)
+    length = _start(first)
+    for node in rest:
+        length = _after(node, length)
+    return length
+
+
+def _start(node: Node) -> Length:
+    match node:
+        case nodes.Source():
+            return node.length
+        case nodes.Zip():
+            known = [length for length in map(length_of, node.branches) if length is not None]
+            return min(known, default=None)
+        case nodes.Join():
+            lengths = [length_of(branch) for branch in node.branches]
+            if math.inf in lengths:
+                return math.inf
+            return None if None in lengths else sum(length for length in lengths if length is not None)
+    return None
+
+
+def _after(node: Node, length: Length) -> Length:
+    match node:
+        case nodes.Take():
+            return length if length is None else min(length, node.count)
+        case nodes.Sample():
+            return length if length is None else min(length, node.count)
+        case nodes.Skip():
+            return length if length is None else max(0, length - node.count)
+        case nodes.Stride():
+            return length if length in (None, math.inf) else -(-length // node.step)
+        case nodes.Batch():
+            if length is None or length == math.inf:
+                return length
+            return length // node.size if node.drop_remainder else -(-length // node.size)
+        case nodes.Repeat():
+            if node.times is None:
+                return length if length == 0 else math.inf
+            return 0 if node.times == 0 else None if length is None else length * node.times
+        case nodes.Filter() | nodes.FlatMap():
+            return math.inf if length == math.inf else None
+        case nodes.Transform():
+            return None
+    return length

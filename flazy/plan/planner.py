@@ -1,0 +1,156 @@
+"""From what the user asked for to what is run: pure rules over frozen nodes, nothing is started.
+
+A linear stretch of a plan is handled as a list of nodes, upstream first (its *spine*), so that no rule
+recurses.  The result is a tree of `Step` (one node, in the caller's process) and `Chain` (record nodes
+fused into one kernel, with the place where it runs).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from flazy.plan import nodes
+from flazy.plan.kernel import Op
+from flazy.plan.nodes import Node, RecordNode, spine_of
+from flazy.plan.where import Where
+
+__all__ = ["Chain", "Physical", "Step", "plan", "processes_of"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One node on its own; ``ordinal`` numbers the random stages of the plan, and is 0 for others."""
+
+    node: Node
+    upstreams: tuple[Physical, ...] = ()
+    ordinal: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chain:
+    """Record nodes that run as one kernel; ``where`` None: in the caller's process."""
+
+    upstream: Physical
+    ops: tuple[Op, ...]
+    where: Where | None
+    ordered: bool
+
+
+MOST_FLATMAPS = 16
+
+Physical = Step | Chain
+Rule = Callable[[list[Node]], list[Node]]
+
+
+def plan(root: Node, *, first_ordinal: int = 0) -> Physical:
+    """Plan a logical plan.
+
+    Parameters
+    ----------
+    root
+        Its last node.
+    first_ordinal
+        Where the numbering of random stages starts: a part that is made while the plan runs must not share
+        numbers with the rest.
+    """
+    return _plan(root, itertools.count(first_ordinal), serial=False)
+
+
+def processes_of(physical: Physical) -> int:
+    """Count the worker processes that a plan starts."""
+    found = 0
+    todo = [physical]
+    while todo:
+        part = todo.pop()
+        if isinstance(part, Chain):
+            found += part.where.n if part.where is not None and type(part.where).__name__ == "Processes" else 0
+            todo.append(part.upstream)
+        else:
+            todo.extend(part.upstreams)
+    return found
+
+
+def _plan(root: Node, ordinals: Iterator[int], *, serial: bool) -> Physical:
+    spine = spine_of(root)
+    for rule in RULES:
+        spine = rule(spine)
+    # Everything upstream of the last .serial() is serial.
+    parallel_from = max((place for place, node in enumerate(spine) if isinstance(node, nodes.Serial)), default=-1)
+    below = serial or parallel_from >= 0
+    branches = tuple(_plan(branch, ordinals, serial=below) for branch in spine[0].upstreams)
+    made: Physical = Step(spine[0], branches, next(ordinals) if isinstance(spine[0], nodes.Lazy) else 0)
+    for place, node in enumerate(spine[1:], start=1):
+        if isinstance(node, RecordNode):
+            made = _joined(made, node, ordinals, serial=serial or place < parallel_from)
+        elif not isinstance(node, nodes.Serial):
+            made = Step(node, (made,), next(ordinals) if isinstance(node, nodes.Shuffle | nodes.Sample) else 0)
+    return made
+
+
+def _joined(below: Physical, node: RecordNode, ordinals: Iterator[int], *, serial: bool) -> Chain:
+    """Add a record node to the chain below it, where that runs in the same place in the same order."""
+    where = None if serial else node.where
+    op = _op(node, ordinals)
+    ordered = node.ordered or where is None
+    if isinstance(below, Chain) and (node.joins or (below.where, below.ordered) == (where, ordered)) and _fits(below):
+        return Chain(below.upstream, (*below.ops, op), below.where, below.ordered)
+    return Chain(below, (op,), where, ordered)
+
+
+def _fits(chain: Chain) -> bool:
+    """Say whether a chain may grow: Python compiles 20 nested blocks, and each flatmap is one."""
+    return sum(op.kind == "flatmap" for op in chain.ops) < MOST_FLATMAPS
+
+
+def _op(node: RecordNode, ordinals: Iterator[int]) -> Op:
+    if isinstance(node, nodes.RandomMap):
+        return Op(node.kind, node.name, node.fn, node.setup, node.seed, next(ordinals), node.seed_globals)
+    return Op(node.kind, node.name, node.fn, node.setup)
+
+
+# Rules ----------------------------------------------------------------------------------------------
+
+
+def push_takes(spine: list[Node]) -> list[Node]:
+    """Move each ``take`` upstream as far as it commutes, so that no more is dispatched than is asked for."""
+    done = list(spine)
+    for start in range(len(done)):
+        place = start
+        while isinstance(take := done[place], nodes.Take):
+            if (count := _count_below(take.count, done[place - 1])) is None:
+                break
+            done[place - 1 : place + 1] = [nodes.Take(take.upstream, count), done[place - 1]]
+            place -= 1
+    return done
+
+
+def _count_below(count: int, below: Node) -> int | None:
+    """Say how many samples ``below`` needs to give ``count``; None where a ``take`` does not commute with it."""
+    match below:
+        case RecordNode():
+            return count if below.one_to_one else None
+        case nodes.Enumerate() | nodes.Prefetch() | nodes.Progress() | nodes.Serial() | nodes.Epoch():
+            return count
+        case nodes.Skip():
+            return count + below.count
+        case nodes.Stride():
+            return (count - 1) * below.step + 1 if count else 0
+        case nodes.Batch():
+            return count * below.size
+    return None
+
+
+def shuffle_indices(spine: list[Node]) -> list[Node]:
+    """Let a full shuffle, or a sample, right behind an indexed source draw indices instead of items."""
+    done = list(spine)
+    for place in range(1, len(done) - 1):
+        behind = done[place + 1]
+        full = isinstance(behind, nodes.Sample) or (isinstance(behind, nodes.Shuffle) and behind.buffer_size is None)
+        if isinstance(done[place], nodes.Fetch) and full:
+            done[place : place + 2] = [behind, done[place]]
+    return done
+
+
+RULES: tuple[Rule, ...] = (shuffle_indices, push_takes)

@@ -1,0 +1,72 @@
+"""Kernels as bytes: what is sent to worker processes, once each, and what is said of a function that cannot be.
+
+Loaded when the first plan with worker processes opens, since it needs cloudpickle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import cloudpickle
+
+from flazy.errors import UnserializableFunction
+from flazy.plan.kernel import Kernel, Op
+
+__all__ = ["dump_kernel", "load_kernel"]
+
+
+def dump_kernel(ops: tuple[Op, ...]) -> bytes:
+    """Pickle a chain for workers.
+
+    Raises
+    ------
+    UnserializableFunction
+        Names the stage and, where it can be found, the variable that cannot be pickled.
+    """
+    try:
+        return bytes(cloudpickle.dumps(ops, protocol=5))
+    except Exception as error:
+        for op in ops:
+            for role, fn in (("", op.fn), ("setup of ", op.setup)):
+                if (problem := _unpicklable(fn)) is not None:
+                    raise UnserializableFunction(
+                        f"{role}{op.name} cannot be sent to worker processes: {problem}. "
+                        "Open it inside the function or in setup=, or use workers=Threads(n)"
+                    ) from error
+        raise
+
+
+def load_kernel(data: bytes) -> Kernel:
+    """Unpickle and compile a chain; only workers call this, on bytes of their own driver."""
+    return Kernel(cloudpickle.loads(data))
+
+
+def _unpicklable(value: Any, name: str = "", seen: int = 3) -> str | None:
+    """Say which captured variable is in the way: closures, globals, defaults, attributes, ``seen`` levels deep."""
+    try:
+        cloudpickle.dumps(value, protocol=5)
+    except Exception as error:  # noqa: BLE001 - anything that a __reduce__ may raise
+        for inner, part in _captured(value) if seen else ():
+            if (problem := _unpicklable(part, f"{name}.{inner}" if name else inner, seen - 1)) is not None:
+                return problem
+        what = f"it captures {name!r}, a {type(value).__module__}.{type(value).__qualname__}" if name else "it"
+        return f"{what}, which cannot be pickled ({error})" if name else f"it cannot be pickled ({error})"
+    return None
+
+
+def _captured(value: Any) -> Iterable[tuple[str, Any]]:
+    code = getattr(value, "__code__", None)
+    if code is not None:
+        for name, cell in zip(code.co_freevars, value.__closure__ or (), strict=True):
+            yield name, cell.cell_contents
+        for name in code.co_names:
+            if name in value.__globals__:
+                yield name, value.__globals__[name]
+    for name in ("func", "__self__", "__func__", "__wrapped__"):
+        if (part := getattr(value, name, None)) is not None and not isinstance(value, type):
+            yield name, part
+    if isinstance(value, dict):
+        yield from ((str(key), part) for key, part in value.items())
+    elif not isinstance(value, type):
+        yield from getattr(value, "__dict__", {}).items()

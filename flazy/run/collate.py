@@ -1,0 +1,219 @@
+"""Samples to a batch: the same structure, with every leaf stacked along a new first dimension.
+
+==========================  =================================================================
+dict, tuple, named tuple    the same, part by part
+array                       stacked; all shapes equal, dtype kept (promoted where they differ)
+numpy scalar                array of that dtype
+int, float, bool            array of ``default_dtype``, exactly, or an error
+list                        made an array first, so equally long lists of numbers stack
+str                         ``U`` array (object where a NUL at the end would be lost)
+bytes and everything else   object array
+==========================  =================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from flazy.errors import BatchError
+
+__all__ = ["collate", "shape_of", "type_of"]
+
+NUMBERS = {int, float, bool}
+EXACT_FLOAT64 = 2**53
+
+
+def collate(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str = "") -> Any:
+    """Stack samples of one structure.
+
+    Parameters
+    ----------
+    rows
+        At least one sample.
+    default_dtype
+        What Python's int, float and bool become; None leaves it to numpy (ints stay integers).
+    key
+        Where in the sample ``rows`` lie, for messages.
+
+    Raises
+    ------
+    BatchError
+        Where structures, shapes or kinds differ, or a number does not fit into ``default_dtype``.
+    """
+    first = rows[0]
+    kinds = set(map(type, rows))
+    if kinds <= NUMBERS:
+        return _numbers(rows, default_dtype, key)
+    if isinstance(first, Mapping):
+        return _mappings(rows, default_dtype, key)
+    if isinstance(first, tuple):
+        return _tuples(rows, default_dtype, key)
+    if kinds == {list}:
+        return _arrays([_listed(row, default_dtype, key) for row in rows], key)
+    if all(issubclass(kind, np.ndarray) for kind in kinds):
+        return _arrays(rows, key)
+    if all(issubclass(kind, np.generic) or kind in NUMBERS for kind in kinds):
+        return _scalars(rows, key)
+    if kinds == {str}:
+        return np.array(rows, dtype=object if any(row.endswith("\0") for row in rows) else None)
+    if len(kinds) > 1 and (any(map(_structured, kinds)) or kinds & {str, bytes, list, *NUMBERS}):
+        raise BatchError(f"{_at(key)}samples are of different kinds: {_two(rows, lambda row: type(row).__name__)}")
+    return _objects(rows)
+
+
+def shape_of(sample: Any) -> Any:
+    """Give the shapes of a sample's leaves, in its structure; ``()`` for what is not an array."""
+    if isinstance(sample, Mapping):
+        return {key: shape_of(part) for key, part in sample.items()}
+    if isinstance(sample, tuple):
+        return _rebuilt(sample, [shape_of(part) for part in sample])
+    return np.shape(sample) if isinstance(sample, np.ndarray | list) else ()
+
+
+def type_of(sample: Any) -> Any:
+    """Give dtypes of arrays and types of everything else, in the sample's structure."""
+    if isinstance(sample, Mapping):
+        return {key: type_of(part) for key, part in sample.items()}
+    if isinstance(sample, tuple):
+        return _rebuilt(sample, [type_of(part) for part in sample])
+    return sample.dtype if isinstance(sample, np.ndarray) else type(sample)
+
+
+def _structured(kind: type) -> bool:
+    return issubclass(kind, Mapping | tuple | np.ndarray)
+
+
+def _rebuilt(like: tuple[Any, ...], parts: list[Any]) -> tuple[Any, ...]:
+    return type(like)(*parts) if hasattr(like, "_fields") else tuple(parts)
+
+
+def _mappings(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str) -> dict[Any, Any]:
+    names = rows[0].keys()
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise BatchError(f"{_at(key)}sample {number} of the batch is a {type(row).__name__}, sample 0 a dict")
+        if row.keys() != names:
+            odd = names ^ row.keys()
+            differ = ", ".join(sorted(map(repr, odd)))
+            raise BatchError(f"{_at(key)}sample {number} of the batch and sample 0 differ in the keys {differ}")
+    return {name: collate([row[name] for row in rows], default_dtype, f"{key}[{name!r}]") for name in rows[0]}
+
+
+def _tuples(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str) -> tuple[Any, ...]:
+    size = len(rows[0])
+    for number, row in enumerate(rows):
+        if not isinstance(row, tuple) or len(row) != size:
+            what = f"a tuple of {len(row)}" if isinstance(row, tuple) else f"a {type(row).__name__}"
+            raise BatchError(f"{_at(key)}sample {number} of the batch is {what}, sample 0 a tuple of {size}")
+    parts = [collate(column, default_dtype, f"{key}[{place}]") for place, column in enumerate(zip(*rows, strict=True))]
+    return _rebuilt(rows[0], parts)
+
+
+def _arrays(rows: Sequence[Any], key: str) -> Any:
+    if len({row.shape for row in rows}) > 1:
+        raise BatchError(
+            f"{_at(key)}arrays of different shapes do not stack: {_two(rows, lambda row: row.shape)}; "
+            "pad or crop them in a map() before"
+        )
+    try:
+        if len({row.dtype.kind in "US" for row in rows}) > 1:
+            raise TypeError  # noqa: TRY301 - numpy would write the numbers as text
+        return np.ma.stack(rows) if any(isinstance(row, np.ma.MaskedArray) for row in rows) else np.stack(rows)
+    except TypeError:
+        different = _two(rows, lambda row: row.dtype)
+        raise BatchError(f"{_at(key)}arrays of different kinds do not stack: {different}") from None
+
+
+def _listed(row: list[Any], default_dtype: DTypeLike | None, key: str) -> Any:
+    try:
+        array = np.array(row)
+    except ValueError:
+        raise BatchError(
+            f"{_at(key)}a list of parts that differ in length is no array; pad it in a map() before"
+        ) from None
+    if array.dtype.kind in "biuf" and set(map(type, _leaves(row))) <= NUMBERS:
+        return _numbers(list(_leaves(row)), default_dtype, key).reshape(array.shape)
+    return array
+
+
+def _leaves(row: list[Any]) -> Any:
+    for part in row:
+        if isinstance(part, list | tuple):
+            yield from _leaves(list(part))
+        else:
+            yield part
+
+
+def _scalars(rows: Sequence[Any], key: str) -> Any:
+    try:
+        if len({isinstance(row, np.character) for row in rows}) > 1:
+            raise TypeError  # noqa: TRY301 - numpy would write the numbers as text
+        return np.array(rows, dtype=np.result_type(*rows))
+    except (TypeError, OverflowError) as error:
+        different = str(error) or _two(rows, lambda row: type(row).__name__)
+        raise BatchError(f"{_at(key)}scalars of different kinds do not stack: {different}") from None
+
+
+def _numbers(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str) -> Any:
+    plain = np.array(rows)
+    if default_dtype is None:
+        return plain
+    dtype = np.dtype(default_dtype)
+    with np.errstate(all="ignore"):
+        try:
+            made = plain.astype(dtype)
+        except (TypeError, ValueError, OverflowError):
+            made = None
+    if made is None or not _faithful(plain, made, rows):
+        bad = next((row for row in rows if not _fits(row, dtype)), rows[0])
+        raise BatchError(
+            f"{_at(key)}{bad!r} does not fit into default_dtype={dtype}; say batch(…, default_dtype=None) to keep "
+            "numpy's own choice, or make it an array in a map() before"
+        )
+    return made
+
+
+def _faithful(plain: Any, made: Any, rows: Sequence[Any]) -> bool:
+    """Say whether integers are exact and no number overflowed; floats may be rounded to a smaller float."""
+    if plain.dtype.kind == "f" and made.dtype.kind == "f":
+        if not bool((np.isinf(made) == np.isinf(plain)).all()):
+            return False
+        # Among floats, ints (the array was promoted) must still be exact.
+        return int not in set(map(type, rows)) or all(_fits(row, made.dtype) for row in rows)
+    if plain.dtype.kind not in "biuf" or made.dtype.kind not in "biuf":
+        return plain.dtype.kind == "b" or all(_fits(row, made.dtype) for row in rows)
+    if plain.dtype.kind in "iu" and made.dtype.kind == "f" and len(rows) and abs(plain).max() > EXACT_FLOAT64:
+        return all(_fits(row, made.dtype) for row in rows)
+    return bool((made == plain).all())
+
+
+def _fits(row: Any, dtype: np.dtype[Any]) -> bool:
+    try:
+        with np.errstate(all="ignore"):
+            made = np.array([row]).astype(dtype).item(0)
+        if type(row) is float and dtype.kind == "f":
+            return bool(np.isinf(made) == np.isinf(row))
+        return bool(made == row)
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _objects(rows: Sequence[Any]) -> Any:
+    made = np.empty(len(rows), dtype=object)
+    for place, row in enumerate(rows):
+        made[place] = row
+    return made
+
+
+def _at(key: str) -> str:
+    return f"key {key[1:-1] if key.count('[') == 1 else key}: " if key else ""
+
+
+def _two(rows: Sequence[Any], what: Any) -> str:
+    first = what(rows[0])
+    number = next((number for number, row in enumerate(rows) if what(row) != first), 0)
+    return f"{first} (sample 0 of the batch) and {what(rows[number])} (sample {number})"

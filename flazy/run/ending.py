@@ -1,0 +1,17 @@
+"""The end of everything that runs, without loading what would run it."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["shutdown"]
+
+
+def shutdown() -> None:
+    """End all worker processes and threads of Flazy in this process.
+
+    Returns in bounded time; passes that are still open raise when they are asked for more, and a later pass starts
+    anew. The interpreter does it at its exit.
+    """
+    if (module := sys.modules.get("flazy.run.runtime")) is not None:
+        module.shutdown()

@@ -1,0 +1,81 @@
+"""A thread that runs ahead of the consumer by a bounded number of samples."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator
+from typing import Any
+
+from flazy.plan import nodes
+from flazy.run.kept import Reordered, named
+from flazy.run.stages import Stage
+
+__all__ = ["PrefetchStage"]
+
+SAMPLE, END, ERROR = range(3)
+CLOSE_SECONDS = 2.0
+
+
+class PrefetchStage(Reordered):
+    """Pulls its upstream in a thread of its own, from the first sample to the last."""
+
+    def __init__(self, node: nodes.Prefetch, upstream: Stage) -> None:
+        super().__init__(upstream)
+        self.ahead = Ahead(upstream, node.count)
+
+    def stream(self) -> Generator[Any, None, None]:
+        """Give samples as they are ready, then the upstream's error, if that is how it ended."""
+        ahead = self.ahead
+        ahead.thread.start()
+        while True:
+            kind, item = ahead.ready.get()
+            if kind == END:
+                return
+            if kind == ERROR:
+                try:
+                    raise item
+                finally:
+                    del item  # or frame and exception would hold each other
+            self._address, self._cycle, value = item
+            ahead.room.release()
+            yield value
+
+    def stop(self) -> None:
+        """Let the thread end, then wait for it."""
+        super().stop()
+        self.ahead.stop()
+
+
+class Ahead:
+    """The thread, and the samples that it has ready; it knows nothing of the stage and so does not keep it alive.
+
+    The upstream's user functions run in that thread.  Where one of them blocks at ``stop``, the thread is left behind
+    and ends when it returns.
+    """
+
+    def __init__(self, upstream: Stage, count: int) -> None:
+        self.upstream = upstream
+        self.room = threading.Semaphore(count)
+        self.ready: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+        self.closing = False
+        self.thread = threading.Thread(target=self._pull, name="flazy-prefetch", daemon=True)
+
+    def _pull(self) -> None:
+        try:
+            self.room.acquire()
+            for item in () if self.closing else named(self.upstream):
+                self.ready.put((SAMPLE, item))
+                self.room.acquire()
+                if self.closing:
+                    return
+            self.ready.put((END, None))
+        except BaseException as error:  # noqa: BLE001 - raised again in the consumer
+            self.ready.put((ERROR, error))
+
+    def stop(self) -> None:
+        """Let the thread end; it is waiting for room, or inside user code."""
+        self.closing = True
+        self.room.release()
+        if self.thread.ident is not None and self.thread is not threading.current_thread():
+            self.thread.join(CLOSE_SECONDS)

@@ -1,0 +1,136 @@
+"""A pass over a plan: what ``dataset.open()`` gives."""
+
+from __future__ import annotations
+
+import importlib
+import time
+import weakref
+from collections.abc import Iterator
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+
+from flazy.errors import ClosedRun
+from flazy.plan.kernel import Op
+from flazy.plan.planner import Chain, Physical
+from flazy.plan.where import Processes
+from flazy.run.build import build
+from flazy.run.stages import Stage
+from flazy.run.stats import Stats
+
+__all__ = ["Run"]
+
+
+class Run(Iterator[Any]):
+    """One pass: an iterator and a context manager.
+
+    Parallel stages have started their workers when it is made; everything else starts with the first sample.  It closes
+    itself at the end of the data, when an error comes out of it, and when nobody holds it any more.  Closed before its
+    end, it raises `ClosedRun` if it is asked for a sample.
+    """
+
+    def __init__(self, physical: Physical, cycle: int) -> None:
+        self._opened = Opened(physical, cycle)
+        self._ended = False
+        # A net, for a run that is dropped: ``Opened`` holds threads and workers, and knows nothing of this object.
+        weakref.finalize(self, self._opened.close).atexit = False
+
+    @cached_property
+    def samples(self) -> Iterator[Any]:
+        """The samples themselves; this starts the pass."""
+        return iter(self._opened.stage)
+
+    def __iter__(self) -> Self:
+        """Be its own iterator."""
+        return self
+
+    def __next__(self) -> Any:
+        """Give the next sample."""
+        if self._opened.closed and not self._ended:
+            raise ClosedRun("this run is closed; iterate the dataset, or open() it, for another pass")
+        try:
+            return next(self.samples)
+        except BaseException as error:
+            self._ended = isinstance(error, StopIteration)
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Be closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
+        """End the pass; idempotent. Workers are told to end, and have ended after `flazy.shutdown()` at the latest."""
+        self._opened.close()
+
+    def stats(self) -> Stats:
+        """Give what it has done so far."""
+        return self._opened.stats()
+
+
+class Opened:
+    """The stages of one pass, and what its parallel stages share; see `flazy.run.build.Opening`."""
+
+    def __init__(self, physical: Physical, cycle: int) -> None:
+        self._opened_at = time.monotonic()
+        self._seconds: float | None = None
+        self._segments: list[Any] = []
+        self._scope: Any = None
+        self._kernels: dict[tuple[Op, ...], bytes] = {}
+        for chain in _shipped(physical):
+            self._kernel(chain.ops)
+        self.stage = build(physical, cycle, self)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the pass is over."""
+        return self._seconds is not None
+
+    def segment(self, chain: Chain, upstream: Stage) -> Stage:
+        """Open a parallel stage of this pass; called while the plan is built."""
+        segments = importlib.import_module("flazy.run.segment")
+        if self._scope is None:
+            self._scope = segments.Scope()
+        stage: Stage = segments.open_segment(chain, upstream, self._kernel, self._scope)
+        self._segments.append(stage)
+        return stage
+
+    def _kernel(self, ops: tuple[Op, ...]) -> bytes:
+        if ops not in self._kernels:
+            self._kernels[ops] = importlib.import_module("flazy.plan.shipping").dump_kernel(ops)
+        return self._kernels[ops]
+
+    def close(self) -> None:
+        """End every stage, then give the workers back; idempotent."""
+        if self._seconds is not None:
+            return
+        self._seconds = time.monotonic() - self._opened_at
+        try:
+            self.stage.close()
+        finally:
+            if self._scope is not None:
+                self._scope.close()
+
+    def stats(self) -> Stats:
+        """Give what was done so far."""
+        seconds = time.monotonic() - self._opened_at if self._seconds is None else self._seconds
+        return Stats(seconds, tuple([segment.stats() for segment in self._segments]))
+
+
+def _shipped(physical: Physical) -> Iterator[Chain]:
+    """Give the chains whose functions go to other processes: they are pickled before anything starts."""
+    todo = [physical]
+    while todo:
+        part = todo.pop()
+        if isinstance(part, Chain):
+            if isinstance(part.where, Processes):
+                yield part
+            todo.append(part.upstream)
+        else:
+            todo.extend(part.upstreams)

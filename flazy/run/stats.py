@@ -1,0 +1,48 @@
+"""What a run has done so far: frozen snapshots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["SegmentStats", "Stats"]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentStats:
+    """One parallel stage.
+
+    Parameters
+    ----------
+    name
+        Its fused stages.
+    workers
+        Workers that are ready now.
+    samples_in, samples_out
+        Samples read from upstream, and handed on.
+    waited_s
+        Seconds for which the consumer waited for this stage.
+    worked_s
+        Seconds for which its workers ran the functions, all together.
+    lost_workers
+        Workers that died.
+    redispatched, dropped
+        Tasks that were sent again, and results that came too late to count.
+    """
+
+    name: str
+    workers: int
+    samples_in: int
+    samples_out: int
+    waited_s: float
+    worked_s: float
+    lost_workers: int
+    redispatched: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """A run: how long it has been open, and its parallel stages in the order in which they opened."""
+
+    seconds: float
+    segments: tuple[SegmentStats, ...]

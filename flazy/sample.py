@@ -1,0 +1,122 @@
+"""Which sample is it, and what is random about it.
+
+A sample's *address* is its position in the source, followed by an offset at every flatmap; joins put
+the branch in front.  The *cycle* counts passes and repetitions.  Everything random is a function of
+seed, stage, cycle and address, never of arrival order or worker, so a stream is the same for any number
+of workers.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["Address", "Origin", "SeededGlobals", "key_of", "rng_for"]
+
+Address = tuple[int, ...]
+
+_MASK = 2**64 - 1
+
+
+def key_of(*numbers: int) -> int:
+    """Mix integers into 64 bits, order and count included.
+
+    Notes
+    -----
+    Each step is the finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number
+    generators, OOPSLA 2014) on the running value; it is a bijection of 64 bits, so two addresses that differ in
+    one number never collide.
+    """
+    key = len(numbers)
+    for number in numbers:
+        key = (key ^ (number & _MASK)) * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15 & _MASK
+        key = (key ^ (key >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
+        key = (key ^ (key >> 27)) * 0x94D049BB133111EB & _MASK
+        key ^= key >> 31
+    return key
+
+
+def rng_for(seed: int, stage: int, cycle: int, address: Address) -> np.random.Generator:
+    """Make the generator of one sample at one stage.
+
+    Parameters
+    ----------
+    seed
+        Any integer; its lower 64 bits count.
+    stage
+        The ordinal of the stage among the random stages of the plan.
+    cycle, address
+        Which sample, in which pass.
+
+    Notes
+    -----
+    Philox is counter-based: key and counter name the stream and nothing has to be run to reach it.  The
+    lowest counter word is left to the draws of this sample (2**66 numbers).
+    """
+    counter = np.array([0, 0, cycle & _MASK, key_of(*address)], dtype=np.uint64)
+    key = np.array([seed & _MASK, stage & _MASK], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+class SeededGlobals:
+    """Seed ``random``, ``numpy.random`` and torch (where it is loaded) for one call, then put them back.
+
+    So code that draws from the global generators gives the same numbers in any process; the caller's own
+    global streams are not disturbed.
+    """
+
+    __slots__ = ("_key", "_numpy", "_python", "_torch")
+
+    def __init__(self, key: int) -> None:
+        self._key = key
+
+    def __enter__(self) -> None:
+        """Remember the states and seed from the key."""
+        torch = sys.modules.get("torch")
+        self._python = random.getstate()
+        self._numpy = np.random.get_state()  # noqa: NPY002 - the legacy global state is the point
+        self._torch = torch.get_rng_state() if torch is not None and hasattr(torch, "get_rng_state") else None
+        random.seed(self._key)
+        np.random.seed(self._key & 0xFFFFFFFF)  # noqa: NPY002
+        if self._torch is not None and torch is not None:
+            torch.manual_seed(self._key & 0x7FFFFFFFFFFFFFFF)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Put the states back."""
+        random.setstate(self._python)
+        np.random.set_state(self._numpy)  # noqa: NPY002
+        if self._torch is not None:
+            sys.modules["torch"].set_rng_state(self._torch)
+
+
+class Origin:
+    """The addresses of samples that travel together, and their cycle.
+
+    Parameters
+    ----------
+    cycle
+        Of all of them.
+    first
+        The address of the first.
+    listed
+        All addresses, where they are not consecutive in their last number.
+    """
+
+    __slots__ = ("cycle", "first", "listed")
+
+    def __init__(self, cycle: int, first: Address, listed: list[Address] | None = None) -> None:
+        self.cycle = cycle
+        self.first = first
+        self.listed = listed
+
+    def address(self, index: int) -> Address:
+        """Give the address of the sample at ``index``."""
+        return self.listed[index] if self.listed is not None else (*self.first[:-1], self.first[-1] + index)

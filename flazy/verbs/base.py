@@ -1,0 +1,116 @@
+"""What every verb stands on: a dataset's plan, and answers to arguments that are wrong."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import operator
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+
+import numpy as np
+
+from flazy.errors import InvalidArgument, InvalidType
+from flazy.plan.functions import name_of
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from flazy.datasets import Dataset
+    from flazy.plan.nodes import Node
+
+__all__ = ["Planned", "at_least", "callable_named", "dtype_of", "seed_of", "verb"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+WORKERS = "Flazy says workers=n for processes, workers=Threads(n) for threads"
+FOREIGN = {
+    **dict.fromkeys(
+        ["num_workers", "num_parallel_calls", "num_proc", "concurrency", "n_jobs", "max_workers", "num_processes",
+         "num_threads", "processes", "threads", "num_parallel_reads", "parallelism"], WORKERS),
+    **dict.fromkeys(["drop_last", "drop_last_batch", "drop_last_if_not_full"], "Flazy says drop_remainder="),
+    "partial": "Flazy says drop_remainder=, the other way round",
+    **dict.fromkeys(["collate_fn", "batch_fn"], "Flazy stacks by structure; change samples in a map() before batch()"),
+    "batch_size": "Flazy says batch(size)",
+    **dict.fromkeys(["deterministic", "in_order", "preserve_order", "output_order"], "Flazy says ordered="),
+    **dict.fromkeys(["worker_init_fn", "initializer", "init_fn"], "Flazy says setup=, called once in each worker"),
+    **dict.fromkeys(["generator", "random_state", "rng"], "Flazy says seed="),
+    **dict.fromkeys(["reshuffle_each_iteration", "reseed_each_epoch"],
+                    "every pass of a Flazy dataset is shuffled anew; dataset.epoch(k) holds one order"),
+    **dict.fromkeys(["prefetch_factor", "prefetch_buffer_size", "prefetch_batches"],
+                    "Flazy says .prefetch(n), as a stage"),
+    **dict.fromkeys(["num_epochs", "epochs"], "Flazy says repeat(times)"),
+    **dict.fromkeys(["window_size", "local_shuffle_buffer_size", "buffer"], "Flazy says buffer_size="),
+    "chunksize": "Flazy says workers=Processes(n, chunk=…)",
+    "shuffle": "Flazy says .shuffle(), as a stage",
+    "pin_memory": "that belongs to the feed of your framework",
+    "dtype": "Flazy says default_dtype=",
+}  # fmt: skip
+
+
+class Planned(Protocol):
+    """A dataset, as its verbs see it."""
+
+    @property
+    def node(self) -> Node:
+        """The last node of the plan."""
+
+    def _over(self, node: Node) -> Dataset[Any]:
+        """Make a dataset of another plan."""
+
+
+def verb(method: Callable[P, R]) -> Callable[P, R]:
+    """Answer a keyword that a method does not have with the one that it has."""
+    known = [name for name in inspect.signature(method).parameters if name not in ("self", "cls")]
+
+    @functools.wraps(method)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name in kwargs:
+            if name not in known:
+                raise InvalidType(unknown_keyword(method.__name__, name, known))
+        return method(*args, **kwargs)
+
+    return checked
+
+
+def unknown_keyword(call: str, name: str, known: list[str]) -> str:
+    """Say what to write instead of a keyword that does not exist."""
+    text = f"{call}() has no keyword {name!r}"
+    if name in FOREIGN:
+        return f"{text}: {FOREIGN[name]}"
+    near = difflib.get_close_matches(name, known, 1)
+    return f"{text}: did you mean {near[0]}=?" if near else f"{text}; it has {', '.join(known) or 'none'}"
+
+
+def at_least(least: int, value: Any, name: str) -> int:
+    """Check a whole number."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InvalidType(f"{name} must be a whole number, not {value!r}") from None
+    if number < least:
+        raise InvalidArgument(f"{name} must be at least {least}, not {number}")
+    return number
+
+
+def callable_named(fn: Any, call: str) -> str:
+    """Check that ``fn`` can be called and give its name."""
+    if not callable(fn):
+        raise InvalidType(f"{call}() needs a function, not {type(fn).__name__}")
+    return name_of(fn)
+
+
+def dtype_of(default_dtype: DTypeLike | None) -> np.dtype[Any] | None:
+    """Check what Python numbers shall become; None leaves it to numpy."""
+    try:
+        return None if default_dtype is None else np.dtype(default_dtype)
+    except TypeError as error:
+        raise InvalidType(f"default_dtype={default_dtype!r} is no dtype: {error}") from None
+
+
+def seed_of(seed: Any) -> int:
+    """Take the seed that was given, or draw one that holds for the life of the dataset."""
+    return secrets.randbits(32) if seed is None else at_least(0, seed, "seed")

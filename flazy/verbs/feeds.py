@@ -1,0 +1,84 @@
+"""Verbs that hand a dataset to a framework; each loads its feed, and so its framework, when it is called."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from flazy.feeds.passes import Passes
+from flazy.plan import nodes
+from flazy.plan.length import length_of
+from flazy.plan.nodes import Node, spine_of
+from flazy.plan.planner import plan
+from flazy.run.runs import Run
+from flazy.verbs.base import Planned, verb
+
+__all__ = ["FeedVerbs"]
+
+
+class FeedVerbs(Planned):
+    """Datasets as others take them."""
+
+    if TYPE_CHECKING:
+        _coming: list[int]
+
+    @verb
+    def tensorflow(self, signature: Any = None) -> Any:
+        """Give a ``tf.data.Dataset`` of the same structure; parallel stages stay as they are.
+
+        Parameters
+        ----------
+        signature
+            A structure of ``tf.TensorSpec``. None (default) takes structure, dtypes and shapes from the first sample,
+            which is run now, once: the first iteration goes on with that pass. Where the plan batches, the first
+            dimension of every array is left open.
+
+        Returns
+        -------
+        tf.data.Dataset
+            Each iteration is a pass of its own, closed with TensorFlow's iterator. Strings are ``tf.string``;
+            Python's own int, float and bool are ``tf.int64``, ``tf.float32`` and ``tf.bool``; arrays and numpy
+            scalars keep their dtype.
+
+        Raises
+        ------
+        MissingExtra
+            Without TensorFlow.
+        EmptyDataset
+            Without a first sample.
+        InvalidType
+            If the first sample holds something that has no tensor.
+
+        Notes
+        -----
+        While iterating, TensorFlow raises its own errors, with ours in the text: what a stage raised, or a
+        `FeedError` for a sample that does not fit the signature. TensorFlow pulls from threads of its own, so stages
+        without workers run there.
+
+        "Where the plan batches" is: a `batch` with no `unbatch`, `flatmap` or `transform` after it. A `map` after it
+        is taken to keep the rows; a dimension too many left open does no harm.
+
+        Examples
+        --------
+        ``model.fit(dataset.shuffle().batch(32).tensorflow(), epochs=5)``
+        """
+        feed = importlib.import_module("flazy.feeds.tensorflow")
+        passes = Passes(functools.partial(_open_at, self.node), self._coming)
+        return feed.tensorflow_dataset(passes, signature, free=_batches(self.node), length=length_of(self.node))
+
+
+def _open_at(node: Node, cycle: int) -> Run:
+    return Run(plan(node), cycle)
+
+
+def _batches(root: Node) -> bool:
+    """Say whether samples are batches, as far as the plan tells."""
+    first, *rest = spine_of(root)
+    for node in reversed(rest):
+        match node:
+            case nodes.Batch():
+                return True
+            case nodes.FlatMap() | nodes.Transform():  # unbatch() is a flatmap
+                return False
+    return any(_batches(branch) for branch in first.upstreams)

@@ -1,0 +1,157 @@
+"""Verbs on one sample at a time; each can run in the caller's process or in workers, with the same results."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from flazy.errors import InvalidArgument
+from flazy.plan import nodes
+from flazy.plan.functions import Selected, SelectedTuple, Starred
+from flazy.plan.where import Where, where_of
+from flazy.verbs.base import Planned, callable_named, seed_of, verb
+
+if TYPE_CHECKING:
+    from flazy.datasets import Dataset
+
+__all__ = ["RecordVerbs"]
+
+Setup = Callable[[], Any] | None
+
+
+class RecordVerbs(Planned):
+    """Verbs whose function sees a single sample.
+
+    They share three keywords:
+
+    workers : int, Processes, Threads or None
+        Where the function runs. None or 0, the default: in your own process, when a sample is asked for. A number:
+        in that many worker processes of this stage alone. Neighbouring stages with equal ``workers`` and
+        ``ordered`` travel as one.
+    ordered : bool
+        Keep the order of the samples (default). False hands a sample on as soon as it is ready.
+    setup : callable, optional
+        Called once in each worker, before its first sample; what it returns is passed as the function's last
+        argument and closed (``close()``, else ``__exit__``) when the worker is done. For what cannot be pickled: an
+        open file, a database, a model.
+
+    An exception in a function is raised as `SampleError` at that sample's place in the order, after all samples
+    before it; it is also an instance of the exception's own class.
+    """
+
+    @verb
+    def map(
+        self, fn: Callable[..., Any], *, workers: int | Where | None = None, ordered: bool = True, setup: Setup = None
+    ) -> Dataset[Any]:
+        """Replace each sample by ``fn(sample)``.
+
+        Examples
+        --------
+        >>> from flazy import Dataset
+        >>> sum(Dataset(range(10)).map(lambda x: x + 1))
+        55
+        """
+        label = callable_named(fn, "map")
+        return self._over(nodes.Map(self.node, fn, label, where_of(workers), ordered, setup))
+
+    @verb
+    def random_map(
+        self,
+        fn: Callable[..., Any],
+        seed: int | None = None,
+        seed_globals: bool = True,  # noqa: FBT001, FBT002 - as the specification has it
+        *,
+        workers: int | Where | None = None,
+        ordered: bool = True,
+        setup: Setup = None,
+    ) -> Dataset[Any]:
+        """Replace each sample by ``fn(sample, rng)``, with a random generator of the sample's own.
+
+        Parameters
+        ----------
+        fn
+            Gets the sample and a `numpy.random.Generator`.
+        seed
+            Of everything random here. None draws one when the dataset is made; ``explain()`` shows it.
+        seed_globals
+            Also seed ``random``, ``numpy.random`` and torch (where it is loaded) for each call, and put the states
+            back after it, so that code which draws from them is just as reproducible.
+        workers, ordered, setup
+            See `RecordVerbs`.
+
+        Notes
+        -----
+        The numbers depend on seed, pass and sample alone: any number of workers gives the same stream, and every
+        pass over a dataset draws anew.
+        """
+        label = callable_named(fn, "random_map")
+        where = where_of(workers)
+        return self._over(nodes.RandomMap(self.node, fn, label, where, ordered, setup, seed_of(seed), seed_globals))
+
+    @verb
+    def starmap(
+        self, fn: Callable[..., Any], *, workers: int | Where | None = None, ordered: bool = True, setup: Setup = None
+    ) -> Dataset[Any]:
+        """Replace each tuple by ``fn(*sample)``, each dict by ``fn(**sample)``.
+
+        A resource of ``setup`` comes last behind a tuple, as the keyword ``resource`` behind a dict.
+        """
+        label = callable_named(fn, "starmap")
+        return self._over(nodes.StarMap(self.node, Starred(fn), label, where_of(workers), ordered, setup))
+
+    @verb
+    def flatmap(
+        self,
+        fn: Callable[..., Iterable[Any]],
+        *,
+        workers: int | Where | None = None,
+        ordered: bool = True,
+        setup: Setup = None,
+    ) -> Dataset[Any]:
+        """Replace each sample by everything that ``fn(sample)`` gives, be it none or more than fits in memory."""
+        label = callable_named(fn, "flatmap")
+        return self._over(nodes.FlatMap(self.node, fn, label, where_of(workers), ordered, setup))
+
+    @verb
+    def filter(
+        self, fn: Callable[..., Any], *, workers: int | Where | None = None, ordered: bool = True, setup: Setup = None
+    ) -> Dataset[Any]:
+        """Keep the samples for which ``fn(sample)`` is true."""
+        label = callable_named(fn, "filter")
+        return self._over(nodes.Filter(self.node, fn, label, where_of(workers), ordered, setup))
+
+    @verb
+    def foreach(
+        self, fn: Callable[..., Any], *, workers: int | Where | None = None, ordered: bool = True, setup: Setup = None
+    ) -> None:
+        """Call ``fn(sample)`` on every sample, now; what it returns is dropped.
+
+        In workers, a sample whose worker died is run again: ``fn`` may see it twice.
+        """
+        label = callable_named(fn, "foreach")
+        deque(self._over(nodes.ForEach(self.node, fn, label, where_of(workers), ordered, setup)), maxlen=0)
+
+    @verb
+    def select(self, *keys: Hashable) -> Dataset[Any]:
+        """Keep some keys of dicts, or some positions of tuples, in the order given.
+
+        Runs in the stage before it, wherever that is.
+        """
+        return self._over(nodes.Pick(self.node, Selected(_some(keys, "select")), f"select({_spell(keys)})"))
+
+    @verb
+    def select_tuple(self, *keys: Hashable) -> Dataset[Any]:
+        """Make tuples of the values of some keys, e.g. ``(features, label)`` for a training loop."""
+        fn = SelectedTuple(_some(keys, "select_tuple"))
+        return self._over(nodes.Pick(self.node, fn, f"select_tuple({_spell(keys)})"))
+
+
+def _some(keys: tuple[Hashable, ...], call: str) -> tuple[Hashable, ...]:
+    if not keys:
+        raise InvalidArgument(f"{call}() needs at least one key, e.g. {call}('image', 'label')")
+    return keys
+
+
+def _spell(keys: tuple[Hashable, ...]) -> str:
+    return ", ".join(map(repr, keys))

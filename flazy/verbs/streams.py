@@ -1,0 +1,188 @@
+"""Verbs on the stream; they run in the caller's process, between the parallel stages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flazy.errors import EndlessDataset, InvalidArgument
+from flazy.plan import nodes
+from flazy.plan.functions import unstack
+from flazy.plan.length import length_of
+from flazy.plan.nodes import subplans
+from flazy.verbs.base import Planned, at_least, callable_named, dtype_of, seed_of, verb
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from flazy.datasets import Dataset
+
+__all__ = ["StreamVerbs", "needs_end"]
+
+
+class StreamVerbs(Planned):
+    """Verbs whose result depends on more than one sample, or on order."""
+
+    @verb
+    def transform(self, fn: Callable[[Iterator[Any]], Iterable[Any]]) -> Dataset[Any]:
+        """Put a function from iterator to iterator into the stream, e.g. a generator function.
+
+        ``fn`` is called once for each pass. Errors that come through it from upstream keep their place.
+        """
+        return self._over(nodes.Transform(self.node, fn, callable_named(fn, "transform")))
+
+    @verb
+    def batch(
+        self,
+        size: int,
+        default_dtype: DTypeLike | None = np.float32,
+        drop_remainder: bool = True,  # noqa: FBT001, FBT002 - as the specification has it
+    ) -> Dataset[Any]:
+        """Stack every ``size`` samples into one of the same structure, with a new first dimension.
+
+        Parameters
+        ----------
+        size
+            Samples a batch.
+        default_dtype
+            What Python's own int, float and bool become. The default is what models compute in. Arrays and numpy
+            scalars keep their dtype; None leaves numbers to numpy, so ints stay ints.
+        drop_remainder
+            Drop an incomplete last batch (default, so that every batch has one shape); False keeps it.
+
+        Raises
+        ------
+        BatchError
+            While iterating: samples of different structure or shape, or a number that ``default_dtype`` cannot hold.
+
+        Notes
+        -----
+        Samples may be dicts, tuples, arrays, numbers, strings and mixtures; lists become arrays; bytes and other
+        objects come in object arrays. A pass in which everything was dropped warns.
+
+        Examples
+        --------
+        >>> from flazy import Dataset
+        >>> for batch in Dataset(a=range(10), b=range(10, 20)).batch(4):
+        ...     print(batch)
+        {'a': array([0., 1., 2., 3.], dtype=float32), 'b': array([10., 11., 12., 13.], dtype=float32)}
+        {'a': array([4., 5., 6., 7.], dtype=float32), 'b': array([14., 15., 16., 17.], dtype=float32)}
+        """
+        count, dtype = at_least(1, size, "the batch size"), dtype_of(default_dtype)
+        return self._over(nodes.Batch(self.node, count, dtype, bool(drop_remainder)))
+
+    @verb
+    def unbatch(self) -> Dataset[Any]:
+        """Split each sample along the first dimension of its arrays: the inverse of `batch`."""
+        return self._over(nodes.Unbatch(self.node, unstack, "unbatch()"))
+
+    @verb
+    def enumerate(self, start: int = 0) -> Dataset[Any]:
+        """Give each sample with its number: ``(start, first), (start + 1, second), …``."""
+        return self._over(nodes.Enumerate(self.node, at_least(-(2**63), start, "start")))
+
+    @verb
+    def take(self, count: int) -> Dataset[Any]:
+        """Keep the first ``count`` samples; no more are asked for, in parallel stages before it either."""
+        return self._over(nodes.Take(self.node, at_least(0, count, "take(count)")))
+
+    @verb
+    def skip(self, count: int) -> Dataset[Any]:
+        """Leave out the first ``count`` samples; they are made all the same."""
+        return self._over(nodes.Skip(self.node, at_least(0, count, "skip(count)")))
+
+    @verb
+    def repeat(self, times: int | None = -1) -> Dataset[Any]:
+        """Give the dataset ``times`` times over; -1 or None: without end.
+
+        Every repetition is a new cycle: shuffled and augmented anew.
+        """
+        if times is None or times == -1:
+            return self._over(nodes.Repeat(self.node, None))
+        if isinstance(times, int) and times < 0:
+            raise InvalidArgument(f"repeat({times}): give a number of times, or nothing for a repetition without end")
+        return self._over(nodes.Repeat(self.node, at_least(0, times, "repeat(times)")))
+
+    @verb
+    def shuffle(self, buffer_size: int | None = None, seed: int | None = None) -> Dataset[Any]:
+        """Give the samples in a random order, another one in every pass.
+
+        Parameters
+        ----------
+        buffer_size
+            Samples held in memory, from which the next is drawn. None holds them all: a true permutation.
+        seed
+            The order is the same for the same seed and pass. None draws one when the dataset is made.
+
+        Raises
+        ------
+        EndlessDataset
+            Without a buffer size on a plan that repeats without end.
+        """
+        if buffer_size is None:
+            needs_end(self.node, "shuffle()", "shuffle before repeat(), or give a buffer_size")
+        size = None if buffer_size is None else at_least(1, buffer_size, "buffer_size")
+        return self._over(nodes.Shuffle(self.node, size, seed_of(seed)))
+
+    @verb
+    def sample(self, count: int, buffer_size: int | None = None, seed: int | None = None) -> Dataset[Any]:
+        """Draw ``count`` random samples without replacement, others in every pass.
+
+        Without a buffer size from all samples, in memory for ``count``; with one it is
+        ``shuffle(buffer_size).take(count)``, which reads no further than it must.
+        """
+        if buffer_size is not None:
+            return self.shuffle(buffer_size, seed).take(count)
+        needs_end(self.node, "sample()", "give a buffer_size")
+        return self._over(nodes.Sample(self.node, at_least(0, count, "sample(count)"), seed_of(seed)))
+
+    @verb
+    def cache(self) -> Dataset[Any]:
+        """Keep the samples of the first full pass in memory, for every dataset that is made from this one.
+
+        Later passes give copies of the arrays, so that a function may change them in place.
+        """
+        needs_end(self.node, "cache()", "cache before repeat()")
+        return self._over(nodes.Cache(self.node))
+
+    @verb
+    def prefetch(self, count: int) -> Dataset[Any]:
+        """Run everything before this in a thread, ``count`` samples ahead.
+
+        Parallel stages work ahead by themselves; this is for serial ones, whose functions then run in that thread.
+        """
+        return self._over(nodes.Prefetch(self.node, at_least(1, count, "prefetch(count)")))
+
+    @verb
+    def progress(self, description: str | None = None) -> Dataset[Any]:
+        """Show a progress bar while iterating."""
+        return self._over(nodes.Progress(self.node, description))
+
+    @verb
+    def serial(self) -> Dataset[Any]:
+        """Give the same plan without workers, for debugging; the samples are the same."""
+        return self._over(nodes.Serial(self.node))
+
+    @verb
+    def epoch(self, cycle: int) -> Dataset[Any]:
+        """Hold one cycle: every pass has the order and the augmentations of pass ``cycle``, counted from 0.
+
+        Raises
+        ------
+        InvalidArgument
+            If the plan repeats, and so runs through cycles of its own.
+        """
+        if any(isinstance(node, nodes.Repeat) for node in subplans(self.node)):
+            raise InvalidArgument(
+                "epoch() of a dataset that repeats makes no sense: it has many; put it before repeat()"
+            )
+        return self._over(nodes.Epoch(self.node, at_least(0, cycle, "epoch(cycle)")))
+
+
+def needs_end(node: nodes.Node, call: str, hint: str) -> None:
+    """Refuse what would never finish."""
+    if length_of(node) == math.inf:
+        raise EndlessDataset(f"{call} needs the end of a dataset that repeats without end; {hint}")
