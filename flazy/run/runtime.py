@@ -1,0 +1,120 @@
+"""The runtime of this process: one hub thread that owns every socket, every worker process and every dispatcher.
+
+Other threads post functions to it; it waits in one place, its poller, and for nothing else.  It starts with the first
+parallel stage and ends with `shutdown` or the interpreter.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import logging
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+
+from flazy.workers.fleet import Fleet
+from flazy.workers.mailbox import Mailbox
+
+__all__ = ["Runtime", "runtime", "shutdown"]
+
+JOIN_SECONDS = 10.0
+
+log = logging.getLogger("flazy")
+
+
+class Runtime:
+    """The hub thread; `post` and `new_run` may be called from any thread, the rest is its own."""
+
+    def __init__(self) -> None:
+        self._mailbox = Mailbox()
+        self._stop_at: float | None = None
+        self._runs = itertools.count(1)
+        self.open_sessions: set[object] = set()
+        self.fleet = Fleet(tempfile.mkdtemp(prefix="flazy-"), self.post)
+        self.thread = threading.Thread(target=self._run, name="flazy-hub", daemon=True)
+        self.thread.start()
+
+    def new_run(self) -> int:
+        """Give a number to a parallel stage."""
+        return next(self._runs)
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Run a function in the hub thread, soon; never blocks, so finalizers may call it."""
+        self._mailbox.post(action)
+
+    def stop(self) -> None:
+        """End the workers, then the thread, in bounded time."""
+        self.post(self._stop)
+        self.thread.join(JOIN_SECONDS)
+        if self.thread.is_alive():
+            log.warning("the hub thread did not end within %.0f s", JOIN_SECONDS)
+
+    def _stop(self) -> None:
+        if self._stop_at is None:
+            self._stop_at = time.monotonic() + JOIN_SECONDS - 2
+            self.fleet.end_all()
+
+    def _run(self) -> None:
+        try:
+            while self._stop_at is None or not (self.fleet.empty or time.monotonic() > self._stop_at):
+                self._wait()
+                for action in self._mailbox.take():
+                    self._call(action)
+                self._call(self.fleet.tend)
+        finally:
+            self.fleet.close()
+            self._mailbox.close()
+
+    def _wait(self) -> None:
+        """Sleep until a message, a death, a posted function or a deadline; the only place where the hub waits."""
+        deadline = self.fleet.next_deadline()
+        seconds = None if deadline is None else deadline - time.monotonic()
+        self.fleet.hub.wait([self._mailbox.fileno(), *self.fleet.sentinels()], seconds)
+
+    def _call(self, action: Callable[[], None]) -> None:
+        """Run one action; a fault of ours is logged with its trace and breaks what is open, rather than hang it."""
+        try:
+            action()
+        except Exception as error:
+            log.exception("a fault in the hub; please report it")
+            for session in list(self.open_sessions):
+                session.broken(error)  # type: ignore[attr-defined]
+
+
+_lock = threading.Lock()
+_runtime: Runtime | None = None
+_before_fork: list[Runtime] = []
+
+
+def runtime() -> Runtime:
+    """Give the runtime of this process; the first call starts it."""
+    global _runtime  # noqa: PLW0603 - one a process is the point
+    with _lock:
+        if _runtime is None or not _runtime.thread.is_alive():
+            _runtime = Runtime()
+        return _runtime
+
+
+def shutdown() -> None:
+    """End all workers and threads of Flazy in this process; returns in bounded time, and later runs start anew."""
+    global _runtime
+    with _lock:
+        ending, _runtime = _runtime, None
+    if ending is not None:
+        ending.stop()
+
+
+def _forget_after_fork() -> None:
+    """Leave the parent's threads and sockets to the parent: a forked child has neither."""
+    global _runtime, _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+    if _runtime is not None:
+        _before_fork.append(_runtime)  # kept, so that nothing of it is closed here
+    _runtime = None
+
+
+atexit.register(shutdown)
+os.register_at_fork(after_in_child=_forget_after_fork)

@@ -1,0 +1,245 @@
+"""One open parallel stage, as the hub thread sees it: a `Dispatcher`, its pool, and the way to the consumer.
+
+Everything here runs in the hub thread, but for what the feeder and the consumer read: ``permits``, ``outlet`` and
+``chunk``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from queue import SimpleQueue
+
+from flazy.core import events
+from flazy.core.dispatch import Dispatcher, Limits
+from flazy.core.events import Accepted, Blame, Command, Drop, Emit, Event, Grant, Part, Poison, Send
+from flazy.plan.where import Where
+from flazy.sample import Origin
+from flazy.transport.payload import Payload
+from flazy.transport.wire import Result
+from flazy.workers.pool import Inputs, Pool
+
+__all__ = ["Broken", "Emitted", "Ended", "Nudge", "Poisoned", "Session"]
+
+TASKS_PER_WORKER = 4  # one runs, one waits at the worker, two may wait for their turn in the order
+FLATMAP_CREDIT = 16  # parts (of about 1 MiB) that one input of a flatmap may have waiting
+CHUNK_SECONDS = 0.008  # of work in one task: long against a message (0.1 ms), short against a person
+CHUNK_LARGEST = 4096
+CHUNK_BYTES = 4 * 2**20
+CHUNK_GROWTH = 8  # at most so much larger than the last, since a first call says little
+
+
+# What the consumer finds in its queue ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """A part: outputs of a task from ``start`` on, where its inputs came from, and who made it."""
+
+    task: int
+    start: int
+    last: bool
+    origin: Origin
+    worker: int
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Poisoned:
+    """A sample that killed its workers, at its place."""
+
+    task: int
+    origin: Origin
+    index: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of the upstream, or the error that ended it; everything before it was emitted."""
+
+    error: BaseException | None
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The workers cannot go on."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Nudge:
+    """The feeder has samples that do not fill a chunk, and the consumer waits: see `Feeder.flush`."""
+
+
+Item = Emitted | Poisoned | Ended | Broken | Nudge
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """What is known of a task that is not emitted to its end."""
+
+    origin: Origin
+    samples: int
+    nbytes: int
+    nanos: int = 0
+
+
+class Session:
+    """The owner of a pool; see `flazy.workers.pool.Owner`."""
+
+    def __init__(self, run: int, where: Where, pool: Pool, *, ordered: bool, flatmap: bool) -> None:
+        self.run = run
+        self.outlet: SimpleQueue[Item] = SimpleQueue()
+        self.permits = threading.Semaphore(0)
+        self.chunk = where.chunk or 1
+        self.worked_ns = 0
+        self.lost_workers = 0
+        self.samples_in = 0
+        self._pool = pool
+        self._where = where
+        self._limits = Limits(
+            tasks=TASKS_PER_WORKER * where.n if where.window is None else where.window,
+            samples=where.window,
+            credit=FLATMAP_CREDIT if flatmap else 2,
+        )
+        self._largest = min(where.window or CHUNK_LARGEST, CHUNK_LARGEST)
+        if where.window is not None:
+            self._largest = max(1, where.window // (2 * where.n))
+        self._core = Dispatcher(self._limits, ordered=ordered)
+        self._waiting: deque[Accepted] = deque()
+        self._permitted = 0
+        self._accepted = 0
+        self._under_way: dict[int, _UnderWay] = {}
+        self._at_end = False
+        self._ended: Ended | None = None
+        self._closed = False
+
+    @property
+    def core(self) -> Dispatcher:
+        """The dispatcher, to read its counters."""
+        return self._core
+
+    def open(self) -> None:
+        """Start the workers and let the feeder begin."""
+        if not self._closed:
+            self._pool.open(self)
+            self._permit()
+
+    def close(self) -> None:
+        """Let the workers go; idempotent."""
+        self._closed = True
+        self._pool.close()
+
+    # From feeder and consumer -----------------------------------------------------------------------
+
+    def accept(self, origin: Origin, payload: Payload, samples: int) -> None:
+        """Take in a task; it used up one permit."""
+        if self._closed:
+            return
+        self._permitted -= 1
+        self.samples_in += samples
+        self._under_way[self._accepted] = _UnderWay(origin, samples, payload.nbytes)
+        self._waiting.append(Accepted(self._accepted, Inputs(origin, payload), samples, payload.nbytes))
+        self._accepted += 1
+        self._admit()
+
+    def end(self, error: BaseException | None) -> None:
+        """Take in the end of the upstream; the first one counts."""
+        if not self._at_end:
+            self._at_end, self._ended = True, Ended(error)
+            self._admit()
+
+    def taken(self, task: int) -> None:
+        """Take in that the consumer is done with a part."""
+        self._happened(events.Taken(task))
+
+    # From the pool ----------------------------------------------------------------------------------
+
+    def joined(self, worker: int) -> None:
+        """Take in that a worker is ready."""
+        self._happened(events.Joined(worker))
+
+    def lost(self, worker: int, reason: str, blame: Blame | None) -> None:
+        """Take in that a worker is gone."""
+        self.lost_workers += 1
+        self._happened(events.Lost(worker, reason, blame))
+
+    def result(self, result: Result) -> None:
+        """Take in a part."""
+        self.worked_ns += result.nanos
+        self._measure(result)
+        self._happened(
+            Part(result.worker, result.task, result.start, result.outputs, result.last, result, result.payload.nbytes)
+        )
+
+    def broken(self, error: BaseException) -> None:
+        """Give up; the consumer raises the error when it comes to it."""
+        self.outlet.put(Broken(error))
+        self.close()
+
+    # ------------------------------------------------------------------------------------------------
+
+    def _happened(self, event: Event) -> None:
+        if self._closed:
+            return
+        for command in self._core.handle(event):
+            self._do(command)
+        self._admit()
+
+    def _do(self, command: Command) -> None:
+        match command:
+            case Send() | Grant():
+                self._pool.send(command)
+            case Emit(payload=Result() as result):
+                origin = self._under_way[command.task].origin
+                if command.last:
+                    del self._under_way[command.task]
+                made = Emitted(command.task, command.start, command.last, origin, result.worker, result.payload)
+                self.outlet.put(made)
+            case Poison():
+                under_way = self._under_way.pop(command.task)
+                self.outlet.put(Poisoned(command.task, under_way.origin, command.index, command.reasons))
+            case Drop():
+                pass  # the payload goes with it
+
+    def _admit(self) -> None:
+        """Accept what waits as far as there is room, then let the feeder read on, then see whether that was all."""
+        while self._waiting and self._core.has_room(self._waiting[0].samples):
+            accepted = self._waiting.popleft()
+            for command in self._core.handle(accepted):
+                self._do(command)
+        self._permit()
+        if self._ended is not None and not self._waiting and self._core.idle and not self._closed:
+            self.outlet.put(self._ended)
+            self._ended = None
+
+    def _permit(self) -> None:
+        """Permit the feeder as many tasks as would find room; it reads nothing without a permit."""
+        if self._closed or self._at_end:
+            return
+        tasks, samples, nbytes = self._core.open
+        limits = self._limits
+        tasks += len(self._waiting)
+        samples += sum(waiting.samples for waiting in self._waiting)
+        while not (tasks or self._permitted) or (
+            tasks + self._permitted < limits.tasks
+            and (limits.samples is None or samples + (self._permitted + 1) * self.chunk <= limits.samples)
+            and nbytes < limits.nbytes
+        ):
+            self._permitted += 1
+            self.permits.release()
+
+    def _measure(self, result: Result) -> None:
+        """Size the next chunks by the time and the bytes that this task took a sample."""
+        under_way = self._under_way.get(result.task)
+        if under_way is None:
+            return
+        under_way.nanos += result.nanos
+        under_way.nbytes += result.payload.nbytes
+        if result.last and self._where.chunk is None:
+            by_time = CHUNK_SECONDS * 1e9 * under_way.samples / max(under_way.nanos, 1)
+            by_bytes = CHUNK_BYTES * under_way.samples / max(under_way.nbytes, 1)
+            self.chunk = int(max(1, min(by_time, by_bytes, self._largest, self.chunk * CHUNK_GROWTH)))

@@ -1,0 +1,216 @@
+"""The messages between driver and workers, and their bytes.
+
+::
+
+    [header | body frames …]        header: kind, version, flags, worker, run, task and three numbers
+
+Messages are frozen values; whoever gets one never sees a header.  Between threads the same messages pass as they are.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flazy.errors import ProtocolError
+from flazy.sample import Origin
+from flazy.transport.codec import Buffer, decode, encode
+from flazy.transport.payload import Encoded, Payload
+
+__all__ = [
+    "Bye",
+    "Close",
+    "Granted",
+    "Hello",
+    "Logged",
+    "Message",
+    "Open",
+    "Refused",
+    "Result",
+    "Task",
+    "pack",
+    "unpack",
+]
+
+VERSION = 1
+HEADER = struct.Struct("<BBBxIQQQQQ")
+LAST = 1
+
+Numbers = tuple[int, int, int]
+
+
+# Driver to worker -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Be ready for a run: its kernel (pickled, or ops by reference) and the caller's surroundings."""
+
+    run: int
+    kernel: Any
+    surroundings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Work on some inputs: leave out the first ``skip`` outputs, send at most ``credit`` parts."""
+
+    run: int
+    task: int
+    attempt: int
+    skip: int
+    credit: int
+    origin: Origin
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Send ``parts`` more of a task."""
+
+    run: int
+    task: int
+    parts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Forget a run: its tasks, its kernel, and what its functions opened."""
+
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """End; everything that was sent is counted."""
+
+
+# Worker to driver -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """A worker is ready."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A part of a task; ``nanos`` is the time that its functions took."""
+
+    worker: int
+    run: int
+    task: int
+    start: int
+    outputs: int
+    last: bool
+    nanos: int
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A run cannot be worked on; ``reason`` is the traceback."""
+
+    worker: int
+    run: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A log record: the attributes that make it."""
+
+    worker: int
+    record: dict[str, Any]
+
+
+Message = Open | Task | Granted | Close | Bye | Hello | Result | Refused | Logged
+OPEN, TASK, GRANTED, CLOSE, BYE, HELLO, RESULT, REFUSED, LOGGED = range(1, 10)
+
+
+def pack(message: Message) -> list[Buffer]:
+    """Make frames of a message; arrays in its payload are not copied."""
+    match message:
+        case Task():
+            origin = message.origin
+            numbers = (message.attempt, message.skip, message.credit)
+            head = _header(TASK, run=message.run, task=message.task, numbers=numbers)
+            return [head, *encode([origin.cycle, origin.first, origin.listed])[:1], *_frames(message.payload)]
+        case Result():
+            numbers = (message.start, message.outputs, message.nanos)
+            whose = {"worker": message.worker, "run": message.run, "task": message.task}
+            return [_header(RESULT, last=message.last, numbers=numbers, **whose), *_frames(message.payload)]
+        case Granted():
+            return [_header(GRANTED, run=message.run, task=message.task, numbers=(message.parts, 0, 0))]
+        case Open():
+            return [_header(OPEN, run=message.run), message.kernel, *encode([message.surroundings])]
+        case Close():
+            return [_header(CLOSE, run=message.run)]
+        case Bye():
+            return [_header(BYE)]
+        case Hello():
+            return [_header(HELLO, worker=message.worker)]
+        case Refused():
+            return [_header(REFUSED, worker=message.worker, run=message.run), *encode([message.reason])]
+        case Logged():
+            return [_header(LOGGED, worker=message.worker), *encode([message.record])]
+
+
+def unpack(frames: Sequence[Buffer]) -> Message:
+    """Read a message; the payload stays encoded.
+
+    Raises
+    ------
+    ProtocolError
+        For anything that `pack` could not have made.
+    """
+    try:
+        kind, version, flags, worker, run, task, a, b, c = HEADER.unpack(frames[0])
+    except (struct.error, IndexError, TypeError) as error:
+        raise ProtocolError(f"a message without a header: {error}") from error
+    if version != VERSION:
+        raise ProtocolError(f"a message of protocol {version}; this is {VERSION}")
+    rest = frames[1:]
+    match kind:
+        case 2:  # TASK
+            cycle, first, listed = _read(rest[:1], 3)
+            return Task(run, task, a, b, c, Origin(cycle, first, listed), Encoded(rest[1:]))
+        case 7:  # RESULT
+            return Result(worker, run, task, a, b, bool(flags & LAST), c, Encoded(rest))
+        case 3:  # GRANTED
+            return Granted(run, task, a)
+        case 1 if rest:  # OPEN
+            return Open(run, rest[0], _read(rest[1:], 1)[0])
+        case 4:  # CLOSE
+            return Close(run)
+        case 5:  # BYE
+            return Bye()
+        case 6:  # HELLO
+            return Hello(worker)
+        case 8:  # REFUSED
+            return Refused(worker, run, str(_read(rest, 1)[0]))
+        case 9:  # LOGGED
+            return Logged(worker, _read(rest, 1)[0])
+    raise ProtocolError(f"a message of unknown kind {kind}")
+
+
+def _header(
+    kind: int, *, last: bool = False, worker: int = 0, run: int = 0, task: int = 0, numbers: Numbers = (0, 0, 0)
+) -> bytes:
+    return HEADER.pack(kind, VERSION, LAST * last, worker, run, task, *numbers)
+
+
+def _frames(payload: Payload) -> Sequence[Buffer]:
+    assert isinstance(payload, Encoded), "only encoded values cross a socket"
+    return payload.frames
+
+
+def _read(frames: Sequence[Buffer], count: int) -> list[Any]:
+    values = decode(frames)
+    if len(values) != count:
+        raise ProtocolError(f"a message body of {len(values)} values instead of {count}")
+    return values

@@ -1,0 +1,13 @@
+"""Workers: the body that every one of them runs, and how they are started and watched.
+
+=========  ==============================================================================
+task       one task under way in a worker: outputs, parts, what failed
+loop       what a worker does with messages; the same in a process and in a thread
+process    the entry of a worker process: surroundings, output, death pipe
+launch     start a worker process, watch it, end it
+mailbox    how other threads reach the hub, or the relay
+relay      what workers print and log, brought to the caller
+fleet      the worker processes of this process: who works for whom
+pool       what a parallel stage needs of its workers, for processes and for threads
+=========  ==============================================================================
+"""

@@ -1,0 +1,125 @@
+"""What a worker does: messages in, parts out; the same body in a process and in a thread.
+
+The lowest task that has credit runs next.  Messages are looked at between parts, never during one.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from flazy.plan.kernel import UPSTREAM, Kernel
+from flazy.transport.codec import Unencodable, decode, encode
+from flazy.transport.link import Link
+from flazy.transport.payload import Encoded, Payload
+from flazy.transport.wire import Bye, Close, Granted, Hello, Message, Open, Refused, Result, Task
+from flazy.workers.task import Failure, Made, Record, Work
+
+__all__ = ["UNSERIALIZABLE", "Loop"]
+
+UNSERIALIZABLE = "UnserializableSample"
+
+
+class Loop:
+    """A worker.
+
+    Parameters
+    ----------
+    worker
+        Its number.
+    link
+        Its connection.
+    record
+        Where it notes what it runs; see `Work`.
+    load
+        Makes a kernel of what `Open` carries, in the surroundings that it describes.
+    """
+
+    def __init__(self, worker: int, link: Link, record: Record, load: Callable[[Open], Kernel]) -> None:
+        self._worker = worker
+        self._link = link
+        self._record = record
+        self._load = load
+        self._kernels: dict[int, Kernel] = {}
+        self._works: dict[tuple[int, int], Work] = {}
+
+    def serve(self) -> None:
+        """Work until `Bye`; what the functions opened is closed then."""
+        self._link.send(Hello(self._worker))
+        try:
+            while True:
+                ready = min((key for key, work in self._works.items() if work.credit), default=None)
+                message = self._link.receive(wait=ready is None)
+                if isinstance(message, Bye):
+                    return
+                if message is not None:
+                    self._handle(message)
+                elif ready is not None:
+                    self._step(ready)
+        finally:
+            for run in list(self._kernels):
+                self._forget(run)
+
+    def _handle(self, message: Message) -> None:
+        match message:
+            case Open():
+                try:
+                    self._kernels[message.run] = self._load(message)
+                except BaseException:  # noqa: BLE001 - a module that cannot be imported here may raise anything
+                    self._link.send(Refused(self._worker, message.run, traceback.format_exc()))
+            case Task() if message.run in self._kernels:
+                self._works[message.run, message.task] = Work(message, self._kernels[message.run], self._record)
+            case Granted():
+                if (work := self._works.get((message.run, message.task))) is not None:
+                    work.credit += message.parts
+            case Close():
+                self._forget(message.run)
+
+    def _step(self, key: tuple[int, int]) -> None:
+        work = self._works[key]
+        made = work.part()
+        payload, made = self._packed(made)
+        work.credit -= 1
+        if made.last:
+            work.close()
+            del self._works[key]
+        self._link.send(
+            Result(self._worker, *key, made.start, len(made.values), made.last, made.nanos, payload)
+        )
+
+    def _packed(self, made: Made) -> tuple[Payload, Made]:
+        """Make a payload of a part; a value that cannot travel ends it there."""
+        failure = made.failure and self._proven(made.failure)
+        head = None if made.origins is None and failure is None else (made.origins, failure and _fields(failure))
+        try:
+            return self._link.payload([head, *made.values]), made
+        except Unencodable as error:
+            kept = error.index - 1
+            index, *offsets = made.origins[kept] if made.origins is not None else (made.start + kept,)
+            failure = Failure(UPSTREAM, index, tuple(offsets), UNSERIALIZABLE, str(error), "", "TypeError", None)
+            origins = None if made.origins is None else made.origins[:kept]
+            return self._packed(replace(made, values=made.values[:kept], origins=origins, failure=failure, last=True))
+
+    def _proven(self, failure: Failure) -> Failure:
+        """Leave the exception itself out where it would not arrive as what it is."""
+        try:
+            payload = self._link.payload([failure.error])
+            if isinstance(payload, Encoded) and type(decode(encode([failure.error]))[0]) is not type(failure.error):
+                return replace(failure, error=None)
+        except BaseException:  # noqa: BLE001 - its own __reduce__ and __init__ run here
+            return replace(failure, error=None)
+        return failure
+
+    def _forget(self, run: int) -> None:
+        for key in [key for key in self._works if key[0] == run]:
+            self._works.pop(key).close()
+        if (kernel := self._kernels.pop(run, None)) is not None:
+            kernel.close()
+
+
+def _fields(failure: Failure) -> tuple[Any, ...]:
+    return tuple(getattr(failure, name) for name in Failure.__slots__)
+
+

@@ -1,0 +1,157 @@
+"""What a parallel stage needs of its workers, for processes and for threads.
+
+A pool turns commands into messages and what happens to its workers into reports to its `Owner`.  It decides nothing
+about tasks.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from flazy.core.events import Blame, Grant, Send
+from flazy.plan.kernel import Kernel, Op
+from flazy.sample import Origin
+from flazy.transport.payload import Payload, Plain
+from flazy.transport.wire import Bye, Close, Granted, Hello, Message, Open, Result, Task
+from flazy.workers.loop import Loop
+
+__all__ = ["Inputs", "Owner", "Pool", "ThreadPool", "message_of"]
+
+
+class Owner(Protocol):
+    """Whom a pool reports to; called in the hub thread only."""
+
+    run: int
+
+    def joined(self, worker: int) -> None:
+        """Take in that a worker is ready."""
+
+    def lost(self, worker: int, reason: str, blame: Blame | None) -> None:
+        """Take in that a worker is gone."""
+
+    def result(self, result: Result) -> None:
+        """Take in a part."""
+
+    def broken(self, error: BaseException) -> None:
+        """Take in that the pool cannot go on."""
+
+
+class Pool(Protocol):
+    """The workers of one parallel stage; used by the hub thread only."""
+
+    def open(self, owner: Owner) -> None:
+        """Start the workers; they report as they get ready."""
+
+    def send(self, command: Send | Grant) -> None:
+        """Bring a command to its worker; never blocks."""
+
+    def close(self) -> None:
+        """Let the workers go; idempotent."""
+
+    def pack(self, values: Sequence[object]) -> Payload:
+        """Make a payload of inputs; called by the feeder."""
+
+    def name(self, worker: int) -> str:
+        """Spell a worker for messages."""
+
+
+class Inputs(NamedTuple):
+    """What the core carries as the inputs of a task."""
+
+    origin: Origin
+    payload: Payload
+
+
+def message_of(owner: Owner, command: Send | Grant) -> Message:
+    """Spell a command as a message; the inputs of a task are its origin and payload."""
+    if isinstance(command, Grant):
+        return Granted(owner.run, command.task, command.parts)
+    assert isinstance(command.inputs, Inputs)
+    origin, payload = command.inputs
+    return Task(owner.run, command.task, command.attempt, command.skip, command.credit, origin, payload)
+
+
+class _Queues:
+    """A link between threads: messages pass as they are."""
+
+    def __init__(self, deliver: Callable[[Message], None]) -> None:
+        self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._deliver = deliver
+
+    def receive(self, *, wait: bool) -> Message | None:
+        """Give the next message."""
+        try:
+            return self.inbox.get(block=wait)
+        except queue.Empty:
+            return None
+
+    def send(self, message: Message) -> None:
+        """Hand a message to the hub."""
+        self._deliver(message)
+
+    def payload(self, values: Sequence[object]) -> Payload:
+        """Keep values as they are."""
+        return Plain.of(values)
+
+
+class ThreadPool:
+    """Worker threads of this process.
+
+    Parameters
+    ----------
+    n
+        How many.
+    ops
+        Each gets a kernel of its own, since resources of ``setup=`` belong to one worker.
+    post
+        Runs a function in the hub thread, soon.
+    """
+
+    def __init__(self, n: int, ops: tuple[Op, ...], post: Callable[[Callable[[], None]], None]) -> None:
+        self._n = n
+        self._ops = ops
+        self._post = post
+        self._owner: Owner | None = None
+        self._links: dict[int, _Queues] = {}
+
+    def open(self, owner: Owner) -> None:
+        """Start the threads."""
+        self._owner = owner
+        for worker in range(self._n):
+            link = self._links[worker] = _Queues(lambda message: self._post(lambda: self._take(message)))
+            loop = Loop(worker, link, [0, -1, -1], lambda message: Kernel(message.kernel))
+            link.inbox.put(Open(owner.run, self._ops, {}))
+            threading.Thread(target=loop.serve, name=f"flazy-worker-{owner.run}-{worker}", daemon=True).start()
+
+    def send(self, command: Send | Grant) -> None:
+        """Put a message into a thread's queue."""
+        if self._owner is not None:
+            self._links[command.worker].inbox.put(message_of(self._owner, command))
+
+    def close(self) -> None:
+        """Tell the threads to end; each does so when the function that it runs returns."""
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            for link in self._links.values():
+                link.inbox.put(Close(owner.run))
+                link.inbox.put(Bye())
+
+    def pack(self, values: Sequence[object]) -> Payload:
+        """Keep values as they are."""
+        return Plain.of(values)
+
+    def name(self, worker: int) -> str:
+        """Spell a thread."""
+        return f"thread {worker}"
+
+    def _take(self, message: Message) -> None:
+        if self._owner is None:
+            return
+        match message:
+            case Hello():
+                self._owner.joined(message.worker)
+            case Result():
+                self._owner.result(message)

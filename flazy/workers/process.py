@@ -1,0 +1,99 @@
+"""The entry of a worker process.
+
+It ends when it is told to, and by itself when its driver is gone: it holds the reading end of a pipe whose writing
+end is the driver's, and a thread that waits for its end.  Ctrl-C in a terminal is the driver's business.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import io
+import json
+import logging
+import mmap
+import os
+import select
+import signal
+import sys
+import threading
+from typing import Any, NoReturn
+
+from flazy.plan.kernel import Kernel
+from flazy.plan.shipping import load_kernel
+from flazy.transport.link import SocketLink
+from flazy.transport.wire import Logged, Open
+from flazy.workers.loop import Loop
+
+__all__ = ["RECORD_BYTES", "main"]
+
+RECORD_BYTES = 64
+ORPHAN = 3  # exit code of a worker whose driver is gone
+
+
+def main(argument: str) -> None:
+    """Run a worker; ``argument`` is what `launch` put together."""
+    given = json.loads(argument)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()
+    watch = (given["alive"], os.getppid())
+    threading.Thread(target=_end_with_driver, args=watch, name="flazy-driver", daemon=True).start()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    sys.breakpointhook = _no_breakpoint
+    link = SocketLink(given["tasks"], given["results"])
+    logging.getLogger().addHandler(_Forward(given["worker"], link))
+    record = memoryview(mmap.mmap(given["record"], RECORD_BYTES)).cast("q")
+    record[1] = -1
+    try:
+        Loop(given["worker"], link, record, _load).serve()
+    finally:
+        link.close()
+
+
+def _load(message: Open) -> Kernel:
+    """Put on the caller's surroundings, then unpickle its functions."""
+    around = message.surroundings
+    os.chdir(around["directory"])
+    sys.path[:] = around["path"]
+    os.environ.clear()
+    os.environ.update(around["environment"])
+    logging.getLogger().setLevel(around["log_level"])
+    logging.getLogger("flazy").setLevel(around["flazy_log_level"])
+    return load_kernel(message.kernel)
+
+
+def _end_with_driver(alive: int, driver: int) -> NoReturn:
+    """Wait for the end of the pipe; look at the parent too, since a child of the driver may hold the pipe open."""
+    while not select.select([alive], [], [], 1.0)[0] and os.getppid() == driver:
+        pass
+    os._exit(ORPHAN)
+
+
+def _no_breakpoint(*_args: Any, **_kwargs: Any) -> NoReturn:
+    raise RuntimeError(
+        "breakpoint() in a worker process, which has no terminal; "
+        "iterate dataset.serial() instead: the same plan, the same samples, in your own process"
+    )
+
+
+class _Forward(logging.Handler):
+    """Send records to the driver's loggers of the same name."""
+
+    def __init__(self, worker: int, link: SocketLink) -> None:
+        super().__init__()
+        self._worker = worker
+        self._link = link
+        self._thread = threading.get_ident()
+        self._kept: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send a record as text; one of another thread goes with the next of the worker's own."""
+        trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else None
+        kept = ("name", "levelno", "levelname", "pathname", "lineno", "funcName", "created", "process", "threadName")
+        plain = {name: getattr(record, name) for name in kept} | {"msg": record.getMessage(), "exc_text": trace}
+        self._kept.append(plain)
+        if threading.get_ident() == self._thread:
+            waiting, self._kept = self._kept, []
+            for each in waiting:
+                self._link.send(Logged(self._worker, each))

@@ -1,0 +1,119 @@
+"""The pool of worker processes: leased from the fleet, replaced as they die, up to a limit."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from flazy.core.events import Blame, Grant, Send
+from flazy.errors import WorkerPoolBroken
+from flazy.transport.payload import Encoded, Payload
+from flazy.transport.wire import Open, Result
+from flazy.workers.fleet import Fleet
+from flazy.workers.pool import Owner, message_of
+
+__all__ = ["ProcessPool", "surroundings"]
+
+FAILED_STARTS = 3  # workers that may die before they are ready, one after the other
+
+log = logging.getLogger("flazy")
+
+
+class ProcessPool:
+    """Worker processes of one parallel stage.
+
+    It is itself the owner that the fleet reports to, and passes on to the stage what is the stage's business: a dead
+    worker is replaced here.
+    """
+
+    def __init__(self, n: int, kernel: bytes, around: dict[str, Any], scope: object, fleet: Fleet) -> None:
+        self._n = n
+        self._kernel = kernel
+        self._around = around
+        self._scope = scope
+        self._fleet = fleet
+        self._owner: Owner | None = None
+        self._opened: Open | None = None
+        self._ready: set[int] = set()
+        self._pids: dict[int, int] = {}
+        self._fruitless = 0  # deaths since the last result
+        self._failed_starts = 0
+        self._exits: list[str] = []
+        self.run = 0
+
+    def open(self, owner: Owner) -> None:
+        """Lease the workers."""
+        self._owner, self.run = owner, owner.run
+        self._opened = Open(owner.run, self._kernel, self._around)
+        self._fleet.lease(self._n, self, self._scope, self._opened)
+
+    def send(self, command: Send | Grant) -> None:
+        """Send a message."""
+        if self._owner is not None:
+            self._fleet.send(command.worker, message_of(self._owner, command))
+
+    def close(self) -> None:
+        """Give the workers back to the fleet."""
+        self._owner = None
+        self._fleet.release(self)
+
+    def pack(self, values: Sequence[object]) -> Payload:
+        """Encode a copy of the inputs."""
+        return Encoded.copied(values)
+
+    def name(self, worker: int) -> str:
+        """Spell a process."""
+        return f"worker process {self._pids.get(worker, '?')}"
+
+    # Reports of the fleet ---------------------------------------------------------------------------
+
+    def joined(self, worker: int) -> None:
+        """Pass on."""
+        self._ready.add(worker)
+        self._failed_starts = 0
+        self._pids[worker] = self._fleet.pid(worker) or 0
+        if self._owner is not None:
+            self._owner.joined(worker)
+
+    def result(self, result: Result) -> None:
+        """Pass on; work is getting done."""
+        self._fruitless = 0
+        if self._owner is not None:
+            self._owner.result(result)
+
+    def lost(self, worker: int, reason: str, blame: Blame | None) -> None:
+        """Replace a dead worker, unless they die faster than they work."""
+        owner, opened = self._owner, self._opened
+        if owner is None or opened is None:
+            return
+        log.warning("%s; its samples are sent again", reason.splitlines()[0].rstrip(":;"))
+        self._exits.append(reason)
+        self._fruitless += 1
+        self._failed_starts += worker not in self._ready
+        self._ready.discard(worker)
+        owner.lost(worker, reason, blame)
+        if self._failed_starts >= FAILED_STARTS or self._fruitless > max(5, 2 * self._n):
+            what = "could not start" if self._failed_starts else "die faster than they work"
+            self.broken(WorkerPoolBroken(f"the workers of this stage {what}. " + "\n".join(self._exits[-3:])))
+            return
+        self._fleet.start(self, self._scope, opened)
+
+    def broken(self, error: BaseException) -> None:
+        """Pass on."""
+        if self._owner is not None:
+            self._owner.broken(error)
+
+
+def surroundings() -> dict[str, Any]:
+    """Describe what functions see of the process that they come from; called in the thread that opens the stage."""
+    return {
+        "directory": str(pathlib.Path.cwd()),
+        "path": list(sys.path),
+        "environment": dict(os.environ),
+        "log_level": logging.getLogger().getEffectiveLevel(),
+        "flazy_log_level": logging.getLogger("flazy").getEffectiveLevel(),
+    }

@@ -1,0 +1,144 @@
+"""What workers print and log, brought to the caller, line by line.
+
+One thread reads all pipes and writes to ``sys.stdout`` and ``sys.stderr`` as they are at that moment, so that
+notebooks and redirections see it; log records go to the loggers of their names.  The hub never waits for any of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import selectors
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO, Any
+
+from flazy.workers.mailbox import Mailbox
+
+__all__ = ["Relay"]
+
+log = logging.getLogger("flazy")
+
+READ_BYTES = 64 * 1024
+LAST_WORDS = 4096
+
+
+@dataclass(slots=True)
+class _Pipe:
+    """One output of one worker; ``rest`` is the line that is not complete."""
+
+    worker: int
+    file: IO[bytes]
+    error: bool
+    rest: bytes = b""
+
+
+@dataclass(slots=True)
+class _Output:
+    pipes: list[_Pipe]
+    last_words: bytes = b""
+
+
+class Relay:
+    """The thread; its methods may be called from any other and do not wait."""
+
+    def __init__(self) -> None:
+        self._mailbox = Mailbox()
+        self._outputs: dict[int, _Output] = {}
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._mailbox, selectors.EVENT_READ)
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="flazy-relay", daemon=True)
+        self._thread.start()
+
+    def add(self, worker: int, outputs: tuple[IO[bytes], IO[bytes]]) -> None:
+        """Read the outputs of a new worker."""
+        self._mailbox.post(lambda: self._add(worker, outputs))
+
+    def finish(self, worker: int, then: Callable[[str], None]) -> None:
+        """Read what a dead worker has left, then call ``then`` with its last words on standard error."""
+        self._mailbox.post(lambda: self._finish(worker, then))
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Hand a record to its logger."""
+        self._mailbox.post(lambda: _log(record))
+
+    def stop(self, timeout_s: float) -> None:
+        """Bring what is there and end."""
+        self._mailbox.post(self._stop)
+        self._thread.join(timeout_s)
+        if not self._thread.is_alive():
+            self._selector.close()
+            self._mailbox.close()
+
+    def _stop(self) -> None:
+        self._stopping = True
+
+    def _run(self) -> None:
+        while not self._stopping:
+            for key, _ in self._selector.select():
+                if key.data is not None:
+                    self._read(key.data)
+            for action in self._mailbox.take():
+                action()
+        for worker in list(self._outputs):
+            self._finish(worker, lambda _words: None)
+
+    def _add(self, worker: int, outputs: tuple[IO[bytes], IO[bytes]]) -> None:
+        pipes = [_Pipe(worker, file, error) for file, error in zip(outputs, (False, True), strict=True)]
+        self._outputs[worker] = _Output(pipes)
+        for pipe in pipes:
+            os.set_blocking(pipe.file.fileno(), False)
+            self._selector.register(pipe.file, selectors.EVENT_READ, pipe)
+
+    def _finish(self, worker: int, then: Callable[[str], None]) -> None:
+        output = self._outputs.pop(worker)
+        for pipe in output.pipes:
+            while not pipe.file.closed and self._read(pipe, output):
+                pass
+            self._end(pipe)
+        then(output.last_words.decode(errors="replace").strip())
+
+    def _read(self, pipe: _Pipe, output: _Output | None = None) -> bool:
+        """Bring what one pipe has; say whether there may be more."""
+        try:
+            data = os.read(pipe.file.fileno(), READ_BYTES)
+        except BlockingIOError:
+            return False
+        output = output or self._outputs[pipe.worker]
+        if not data:
+            self._end(pipe)
+            return False
+        if pipe.error:
+            output.last_words = (output.last_words + data)[-LAST_WORDS:]
+        *lines, pipe.rest = (pipe.rest + data).split(b"\n")
+        if lines:
+            _write(b"\n".join([*lines, b""]), error=pipe.error)
+        return True
+
+    def _end(self, pipe: _Pipe) -> None:
+        if pipe.rest:
+            _write(pipe.rest + b"\n", error=pipe.error)
+            pipe.rest = b""
+        if not pipe.file.closed:
+            self._selector.unregister(pipe.file)
+            pipe.file.close()
+
+
+def _write(data: bytes, *, error: bool) -> None:
+    stream = sys.stderr if error else sys.stdout
+    with contextlib.suppress(ValueError, OSError, AttributeError):  # the caller's stream is closed, or is None
+        stream.write(data.decode(errors="backslashreplace"))
+        stream.flush()
+
+
+def _log(record: dict[str, Any]) -> None:
+    logger = logging.getLogger(record["name"])
+    try:
+        if logger.isEnabledFor(record["levelno"]):
+            logger.handle(logging.makeLogRecord(record))
+    except Exception:  # a user's filter; this thread must go on, since the dead are reported through it
+        log.exception("a log record of a worker could not be handled")
