@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from flazy.core.events import Blame
 from flazy.errors import ProtocolError, WorkerError, WorkerPoolBroken
@@ -21,15 +22,32 @@ from flazy.transport.codec import Buffer
 from flazy.transport.hub import Hub
 from flazy.transport.wire import Bye, Close, Hello, Logged, Message, Open, Refused, Result, pack, unpack
 from flazy.workers.launch import Process
-from flazy.workers.pool import Owner
 from flazy.workers.relay import Relay
 
-__all__ = ["Fleet", "Worker"]
+__all__ = ["Fleet", "Tenant", "Worker"]
 
 START_SECONDS = 60.0
 GRACE_SECONDS = 1.0  # from Bye to SIGTERM, and from SIGTERM to SIGKILL
 
 log = logging.getLogger("flazy")
+
+
+class Tenant(Protocol):
+    """For whom workers work, one run each."""
+
+    run: int
+
+    def joined(self, worker: int) -> None:
+        """Take in that a worker is ready for the run."""
+
+    def lost(self, worker: int, reason: str, blame: Blame | None, *, own: bool) -> None:
+        """Take in that a worker is gone, and whether that was its own doing."""
+
+    def result(self, result: Result) -> None:
+        """Take in a part."""
+
+    def broken(self, error: BaseException) -> None:
+        """Take in that workers cannot be had, or cannot work on the run."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +57,7 @@ class Worker:
     number: int
     process: Process
     scope: object
-    owner: Owner | None
+    owner: Tenant | None
     opened: Open
     ready: bool = False
     ending: bool = False
@@ -69,7 +87,7 @@ class Fleet:
 
     # For pools --------------------------------------------------------------------------------------
 
-    def lease(self, n: int, owner: Owner, scope: object, opened: Open) -> None:
+    def lease(self, n: int, owner: Tenant, scope: object, opened: Open) -> None:
         """Give ``n`` workers to an owner: idle ones of its scope, and new ones."""
         ours = [worker for worker in self._workers.values() if worker.scope is scope and not worker.ending]
         idle = [worker for worker in ours if worker.owner is None]
@@ -80,7 +98,7 @@ class Fleet:
         for _ in range(n - len(idle)):
             self.start(owner, scope, opened)
 
-    def start(self, owner: Owner, scope: object, opened: Open) -> None:
+    def start(self, owner: Tenant, scope: object, opened: Open) -> None:
         """Start one worker."""
         number = self._numbers = self._numbers + 1
         tasks = self.hub.add(number)
@@ -99,7 +117,7 @@ class Fleet:
         """Send to a worker; never blocks."""
         self.hub.send(number, pack(message))
 
-    def release(self, owner: Owner) -> None:
+    def release(self, owner: Tenant) -> None:
         """Take an owner's workers back; what they still send for it is dropped."""
         for worker in self._workers.values():
             if worker.owner is owner:
@@ -237,6 +255,6 @@ class Fleet:
         if last_words:
             reason += f"; its last words:\n{last_words}\n"
         found = Blame(blame[1], blame[2], own) if blame is not None and blame[0] == owner.run else None
-        owner.lost(worker.number, reason if worker.ready else f"{reason} (before it was ready)", found)
+        owner.lost(worker.number, reason if worker.ready else f"{reason} (before it was ready)", found, own=own)
 
 

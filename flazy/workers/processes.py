@@ -18,9 +18,8 @@ from flazy.workers.pool import Owner, message_of
 
 __all__ = ["ProcessPool", "surroundings"]
 
-FAILED_STARTS = 3  # workers that may die before they are ready, one after the other
-
-log = logging.getLogger("flazy")
+FAILED_STARTS = 3  # workers that may die by their own doing before they are ready, one after the other
+KILLS_TO_DEATHS = 8  # so many more deaths by signals from outside are borne than deaths by their own doing
 
 
 class ProcessPool:
@@ -40,7 +39,7 @@ class ProcessPool:
         self._opened: Open | None = None
         self._ready: set[int] = set()
         self._pids: dict[int, int] = {}
-        self._fruitless = 0  # deaths since the last result
+        self._fruitless = {True: 0, False: 0}  # deaths since the last result, own and by others
         self._failed_starts = 0
         self._exits: list[str] = []
         self.run = 0
@@ -81,31 +80,37 @@ class ProcessPool:
 
     def result(self, result: Result) -> None:
         """Pass on; work is getting done."""
-        self._fruitless = 0
+        self._fruitless = {True: 0, False: 0}
         if self._owner is not None:
             self._owner.result(result)
 
-    def lost(self, worker: int, reason: str, blame: Blame | None) -> None:
-        """Replace a dead worker, unless they die faster than they work."""
+    def lost(self, worker: int, reason: str, blame: Blame | None, *, own: bool) -> None:
+        """Replace a dead worker, unless they die faster than they work; ``own`` as in `Blame`."""
         owner, opened = self._owner, self._opened
         if owner is None or opened is None:
             return
-        log.warning("%s; its samples are sent again", reason.splitlines()[0].rstrip(":;"))
+        first = reason.splitlines()[0].rstrip(":;")
+        self._fleet.relay.warn(f"{first}; its samples are sent again")
         self._exits.append(reason)
-        self._fruitless += 1
-        self._failed_starts += worker not in self._ready
+        self._fruitless[own] += 1
+        self._failed_starts += own and worker not in self._ready
         self._ready.discard(worker)
         owner.lost(worker, reason, blame)
-        if self._failed_starts >= FAILED_STARTS or self._fruitless > max(5, 2 * self._n):
-            what = "could not start" if self._failed_starts else "die faster than they work"
-            self.broken(WorkerPoolBroken(f"the workers of this stage {what}. " + "\n".join(self._exits[-3:])))
-            return
-        self._fleet.start(self, self._scope, opened)
+        most = max(5, 2 * self._n)
+        if self._failed_starts >= FAILED_STARTS:
+            self._give_up("could not start")
+        elif self._fruitless[True] > most or self._fruitless[False] > most * KILLS_TO_DEATHS:
+            self._give_up("die faster than they work")
+        else:
+            self._fleet.start(self, self._scope, opened)
 
     def broken(self, error: BaseException) -> None:
         """Pass on."""
         if self._owner is not None:
             self._owner.broken(error)
+
+    def _give_up(self, what: str) -> None:
+        self.broken(WorkerPoolBroken(f"the workers of this stage {what}. " + "\n".join(self._exits[-3:])))
 
 
 def surroundings() -> dict[str, Any]:

@@ -66,6 +66,10 @@ class Relay:
         """Hand a record to its logger."""
         self._mailbox.post(lambda: _log(record))
 
+    def warn(self, text: str) -> None:
+        """Log a warning of our own; handlers are user code, which no other thread of ours may run."""
+        self._mailbox.post(lambda: log.warning("%s", text))
+
     def stop(self, timeout_s: float) -> None:
         """Bring what is there and end."""
         self._mailbox.post(self._stop)
