@@ -63,11 +63,11 @@ def count(samples: object) -> int:
 def pairs(workers: int) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
     """Give, for each name, what Flazy does and what it is held against."""
     chain = Dataset(range(SAMPLES)).map(add).filter(keep).map(double)
-    busy = Dataset(range(600)).map(work, workers=workers)
+    busy = Dataset(range(2_000)).map(work, workers=workers)
     tiny = Dataset(range(300_000)).map(add, workers=workers)
     return {
         "serial": (lambda: count(chain), lambda: count(by_hand(range(SAMPLES)))),
-        "cpu": (lambda: count(busy), lambda: count(map(work, range(600)))),
+        "cpu": (lambda: count(busy), lambda: count(map(work, range(2_000)))),
         "tiny": (lambda: count(tiny), lambda: count(map(add, range(300_000)))),
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, TypeVar, cast
 
-from flazy.errors import InvalidArgument, InvalidType
+from flazy.errors import ImmutableDataset, InvalidArgument, InvalidType
 from flazy.plan import nodes
 from flazy.plan.explain import explain, spell
 from flazy.plan.functions import Getter
@@ -154,7 +154,7 @@ class Dataset(RecordVerbs, StreamVerbs, JoinVerbs, Actions, FeedVerbs, Generic[T
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse: verbs give new datasets."""
-        raise InvalidType(f"a Dataset is immutable; {name!r} cannot be set")
+        raise ImmutableDataset(f"a Dataset is immutable; {name!r} cannot be set, verbs give new datasets")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the plan; the copy counts its own passes."""

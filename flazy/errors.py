@@ -11,6 +11,7 @@
     │   ├── EmptyDataset                + LookupError
     │   ├── OutOfRange                  + IndexError
     │   ├── OneShotSource               + ValueError
+    │   ├── ImmutableDataset            + AttributeError
     │   ├── UnserializableFunction      + TypeError
     │   ├── ClosedRun                   + ValueError
     │   └── MissingExtra                + ImportError
@@ -45,6 +46,7 @@ __all__ = [
     "EndlessDataset",
     "FeedError",
     "FlazyError",
+    "ImmutableDataset",
     "InvalidArgument",
     "InvalidType",
     "LengthMismatch",
@@ -105,6 +107,10 @@ class OutOfRange(UsageError, IndexError):
 
 class OneShotSource(UsageError, ValueError):
     """A source that can be iterated only once is iterated again."""
+
+
+class ImmutableDataset(UsageError, AttributeError):
+    """An attribute of a dataset is set."""
 
 
 class UnserializableFunction(UsageError, TypeError):

@@ -111,7 +111,7 @@ def _made(kind: Any, base: Any, text: str, attributes: dict[str, Any]) -> Any:
 
 
 def _filled(made: Any, text: str, attributes: dict[str, Any]) -> Any:
-    error = made.__new__(made)
+    error = made()
     error.args = (text,)
     for name, value in attributes.items():
         # Past a __setattr__ of the user's, e.g. that of a frozen dataclass.
@@ -125,8 +125,12 @@ def _derived(kind: Any, base: Any) -> Any:
         return base
     if not issubclass(base, Exception) or issubclass(base, CONTROL) or base in kind.__mro__:
         return kind
-    body = {"__str__": _str, "__reduce__": _reduce, "_kind": kind}
+    body = {"__init__": _init, "__str__": _str, "__reduce__": _reduce, "_kind": kind}
     return type(kind.__name__, (kind, base), {**body, "__module__": kind.__module__, "__doc__": kind.__doc__})
+
+
+def _init(self: BaseException) -> None:
+    """Leave out the user's ``__init__``, which wants arguments of its own."""
 
 
 def _str(self: BaseException) -> str:
@@ -148,10 +152,12 @@ def _message(error: BaseException) -> str:
 
 
 def _traceback(error: BaseException) -> str:
+    trace = _users(error.__traceback__)
     try:
-        text = "".join(traceback.format_exception(type(error), error, _users(error.__traceback__)))
+        text = "".join(traceback.format_exception(type(error), error, trace))
     except BaseException as second:  # noqa: BLE001 - as above: __cause__ chains and notes are user code too
-        text = f"{type(error).__qualname__} (its traceback could not be formatted: {type(second).__name__})\n"
+        text = "".join(traceback.format_tb(trace))
+        text += f"{type(error).__qualname__} (that is all that could be formatted: {type(second).__name__})\n"
     return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT // 2]}\n…\n{text[-LONGEST_TEXT // 2 :]}"
 
 

@@ -8,20 +8,23 @@ of workers.
 
 from __future__ import annotations
 
+import os
 import random
 import sys
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Address", "Origin", "SeededGlobals", "key_of", "rng_for"]
+__all__ = ["Address", "Origin", "SeededGlobals", "fresh", "key_of", "rng_for"]
 
 Address = tuple[int, ...]
 
 _MASK = 2**64 - 1
+_ATOMS = frozenset({int, float, str, bytes, bool, type(None)})
 
 
 def key_of(*numbers: int) -> int:
@@ -68,7 +71,7 @@ class SeededGlobals:
     """Seed ``random``, ``numpy.random`` and torch (where it is loaded) for one call, then put them back.
 
     So code that draws from the global generators gives the same numbers in any process; the caller's own
-    global streams are not disturbed.
+    global streams are not disturbed.  Threads take turns: the generators are one for all of them.
     """
 
     __slots__ = ("_key", "_numpy", "_python", "_torch")
@@ -78,12 +81,20 @@ class SeededGlobals:
 
     def __enter__(self) -> None:
         """Remember the states and seed from the key."""
+        _turns.acquire()
+        try:
+            self._seed()
+        except BaseException:
+            _turns.release()
+            raise
+
+    def _seed(self) -> None:
         torch = sys.modules.get("torch")
         self._python = random.getstate()
         self._numpy = np.random.get_state()  # noqa: NPY002 - the legacy global state is the point
         self._torch = torch.get_rng_state() if torch is not None and hasattr(torch, "get_rng_state") else None
         random.seed(self._key)
-        np.random.seed(self._key & 0xFFFFFFFF)  # noqa: NPY002
+        np.random.seed([self._key & 0xFFFFFFFF, self._key >> 32])  # noqa: NPY002 - takes 32 bits at a time
         if self._torch is not None and torch is not None:
             torch.manual_seed(self._key & 0x7FFFFFFFFFFFFFFF)
 
@@ -91,10 +102,40 @@ class SeededGlobals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Put the states back."""
-        random.setstate(self._python)
-        np.random.set_state(self._numpy)  # noqa: NPY002
-        if self._torch is not None:
-            sys.modules["torch"].set_rng_state(self._torch)
+        try:
+            random.setstate(self._python)
+            np.random.set_state(self._numpy)  # noqa: NPY002
+            if self._torch is not None:
+                sys.modules["torch"].set_rng_state(self._torch)
+        finally:
+            _turns.release()
+
+
+_turns = threading.RLock()
+
+
+def _forget_turns() -> None:
+    """Start anew in a forked child: the thread whose turn it was is not there."""
+    global _turns  # noqa: PLW0603 - one a process is the point
+    _turns = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_turns)
+
+
+def fresh(value: Any) -> Any:
+    """Copy plain containers and arrays, which whoever made them may write into again; everything else is shared."""
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    if kind is dict:
+        return {key: fresh(part) for key, part in value.items()}
+    if kind is list or kind is tuple:
+        return kind([fresh(part) for part in value])
+    if isinstance(value, np.ndarray):
+        return value.copy(order="K")
+    return value.copy() if kind is bytearray or kind is np.void else value
 
 
 class Origin:

@@ -225,9 +225,9 @@ def test_nothing_runs_before_iteration():
 def test_dataset_is_immutable():
     dataset = Dataset([1])
 
-    with pytest.raises(TypeError, match="immutable"):
+    with pytest.raises(AttributeError, match="immutable"):
         dataset.node = None
-    with pytest.raises(TypeError, match="immutable"):
+    with pytest.raises(AttributeError, match="immutable"):
         dataset.anything = 1
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from flazy.plan import nodes
 from flazy.run.stages import Open, Stage, head
-from flazy.sample import Address, rng_for
+from flazy.sample import Address, fresh, rng_for
 
 __all__ = ["CacheStage", "Reordered", "ShuffleStage"]
 
@@ -126,15 +126,3 @@ class CacheStage(Reordered):
         for self._address, later, value in kept:
             self._cycle = self.opened_at + later
             yield fresh(value)
-
-
-def fresh(value: Any) -> Any:
-    """Copy containers and arrays; everything else is shared."""
-    match value:
-        case dict() if type(value) is dict:
-            return {key: fresh(part) for key, part in value.items()}
-        case list() if type(value) is list:
-            return [fresh(part) for part in value]
-        case tuple() if type(value) is tuple:
-            return tuple([fresh(part) for part in value])
-    return value.copy() if hasattr(value, "__array_interface__") and hasattr(value, "copy") else value

@@ -126,7 +126,7 @@ class SourceStage(Stage):
     def __init__(self, node: nodes.Source, cycle: int) -> None:
         super().__init__()
         self.node = node
-        self.at = Cursor()
+        self.record = Cursor().record  # a chain right behind writes its own, in which it counts for the source
         self.positioned = False
         self._cycle = cycle
         self._pulled: Iterator[Any] = iter(())
@@ -151,7 +151,7 @@ class SourceStage(Stage):
             if self.positioned:
                 yield from pulled
             else:
-                for self.at.record[INDEX], value in enumerate(pulled):
+                for self.record[INDEX], value in enumerate(pulled):
                     yield value
         except (GeneratorExit, KeyboardInterrupt, FlazyError):
             raise
@@ -175,7 +175,7 @@ class SourceStage(Stage):
         """The position."""
         if self.positioned:
             return (self._length - operator.length_hint(self._pulled) - 1,)
-        return (self.at.index,)
+        return (self.record[INDEX],)
 
     @property
     def cycle(self) -> int:
@@ -223,7 +223,7 @@ class ChainStage(Stage):
         """Run the kernel; over a source it counts for the source, which saves a generator in between."""
         upstream = self.upstream
         if isinstance(upstream, SourceStage):
-            upstream.at = self.at
+            upstream.record = self.at.record
             pulled = upstream.pull()
             return self.kernel.run(pulled, self.at, count=not upstream.positioned)
         return self.kernel.run(upstream, self.at, count=False)

@@ -59,6 +59,7 @@ class Actions(Planned):
         BatchError
             If samples do not stack.
         """
+        needs_end(self.node, "collect()", "take(n) first")
         dtype = dtype_of(default_dtype)
         samples = self.list(verbose=verbose)
         if not samples:

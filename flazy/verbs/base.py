@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flazy.datasets import Dataset
     from flazy.plan.nodes import Node
 
-__all__ = ["Planned", "at_least", "callable_named", "dtype_of", "seed_of", "verb"]
+__all__ = ["Planned", "at_least", "callable_named", "dtype_of", "seed_of", "verb", "whole"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -85,21 +85,28 @@ def unknown_keyword(call: str, name: str, known: list[str]) -> str:
     return f"{text}: did you mean {near[0]}=?" if near else f"{text}; it has {', '.join(known) or 'none'}"
 
 
-def at_least(least: int, value: Any, name: str) -> int:
+def whole(value: Any, name: str) -> int:
     """Check a whole number."""
     try:
-        number = operator.index(value)
+        return operator.index(value)
     except TypeError:
         raise InvalidType(f"{name} must be a whole number, not {value!r}") from None
+
+
+def at_least(least: int, value: Any, name: str) -> int:
+    """Check a whole number that has a bound."""
+    number = whole(value, name)
     if number < least:
         raise InvalidArgument(f"{name} must be at least {least}, not {number}")
     return number
 
 
-def callable_named(fn: Any, call: str) -> str:
-    """Check that ``fn`` can be called and give its name."""
+def callable_named(fn: Any, call: str, setup: Any = None) -> str:
+    """Check that ``fn`` can be called, and ``setup`` if there is one; give the name of ``fn``."""
     if not callable(fn):
         raise InvalidType(f"{call}() needs a function, not {type(fn).__name__}")
+    if setup is not None and not callable(setup):
+        raise InvalidType(f"setup= of {call}() needs a function, not {type(setup).__name__}")
     return name_of(fn)
 
 

@@ -59,9 +59,13 @@ class FeedVerbs(Planned):
         "Where the plan batches" is: a `batch` with no `unbatch`, `flatmap` or `transform` after it. A `map` after it
         is taken to keep the rows; a dimension too many left open does no harm.
 
+        Where ``len(dataset)`` is known, so is TensorFlow's cardinality. Where it is not, Keras warns at the end of an
+        epoch that the input ran out; ``repeat()`` and ``steps_per_epoch=`` avoid that, and a ``repeat()`` before a
+        parallel stage keeps its workers busy between epochs.
+
         Examples
         --------
-        ``model.fit(dataset.shuffle().batch(32).tensorflow(), epochs=5)``
+        Train a Keras model: ``model.fit(dataset.shuffle().batch(32).tensorflow(), epochs=5)``
         """
         feed = importlib.import_module("flazy.feeds.tensorflow")
         passes = Passes(functools.partial(_open_at, self.node), self._coming)

@@ -52,7 +52,7 @@ class RecordVerbs(Planned):
         >>> sum(Dataset(range(10)).map(lambda x: x + 1))
         55
         """
-        label = callable_named(fn, "map")
+        label = callable_named(fn, "map", setup)
         return self._over(nodes.Map(self.node, fn, label, where_of(workers), ordered, setup))
 
     @verb
@@ -85,7 +85,7 @@ class RecordVerbs(Planned):
         The numbers depend on seed, pass and sample alone: any number of workers gives the same stream, and every
         pass over a dataset draws anew.
         """
-        label = callable_named(fn, "random_map")
+        label = callable_named(fn, "random_map", setup)
         where = where_of(workers)
         return self._over(nodes.RandomMap(self.node, fn, label, where, ordered, setup, seed_of(seed), seed_globals))
 
@@ -97,7 +97,7 @@ class RecordVerbs(Planned):
 
         A resource of ``setup`` comes last behind a tuple, as the keyword ``resource`` behind a dict.
         """
-        label = callable_named(fn, "starmap")
+        label = callable_named(fn, "starmap", setup)
         return self._over(nodes.StarMap(self.node, Starred(fn), label, where_of(workers), ordered, setup))
 
     @verb
@@ -110,7 +110,7 @@ class RecordVerbs(Planned):
         setup: Setup = None,
     ) -> Dataset[Any]:
         """Replace each sample by everything that ``fn(sample)`` gives, be it none or more than fits in memory."""
-        label = callable_named(fn, "flatmap")
+        label = callable_named(fn, "flatmap", setup)
         return self._over(nodes.FlatMap(self.node, fn, label, where_of(workers), ordered, setup))
 
     @verb
@@ -118,7 +118,7 @@ class RecordVerbs(Planned):
         self, fn: Callable[..., Any], *, workers: int | Where | None = None, ordered: bool = True, setup: Setup = None
     ) -> Dataset[Any]:
         """Keep the samples for which ``fn(sample)`` is true."""
-        label = callable_named(fn, "filter")
+        label = callable_named(fn, "filter", setup)
         return self._over(nodes.Filter(self.node, fn, label, where_of(workers), ordered, setup))
 
     @verb
@@ -129,7 +129,7 @@ class RecordVerbs(Planned):
 
         In workers, a sample whose worker died is run again: ``fn`` may see it twice.
         """
-        label = callable_named(fn, "foreach")
+        label = callable_named(fn, "foreach", setup)
         deque(self._over(nodes.ForEach(self.node, fn, label, where_of(workers), ordered, setup)), maxlen=0)
 
     @verb

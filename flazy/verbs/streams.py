@@ -13,7 +13,7 @@ from flazy.plan import nodes
 from flazy.plan.functions import unstack
 from flazy.plan.length import length_of
 from flazy.plan.nodes import subplans
-from flazy.verbs.base import Planned, at_least, callable_named, dtype_of, seed_of, verb
+from flazy.verbs.base import Planned, at_least, callable_named, dtype_of, seed_of, verb, whole
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -82,7 +82,7 @@ class StreamVerbs(Planned):
     @verb
     def enumerate(self, start: int = 0) -> Dataset[Any]:
         """Give each sample with its number: ``(start, first), (start + 1, second), …``."""
-        return self._over(nodes.Enumerate(self.node, at_least(-(2**63), start, "start")))
+        return self._over(nodes.Enumerate(self.node, whole(start, "start")))
 
     @verb
     def take(self, count: int) -> Dataset[Any]:
@@ -169,6 +169,8 @@ class StreamVerbs(Planned):
     @verb
     def epoch(self, cycle: int) -> Dataset[Any]:
         """Hold one cycle: every pass has the order and the augmentations of pass ``cycle``, counted from 0.
+
+        That goes for the stages before this one, and for those behind it, whose samples are of that cycle.
 
         Raises
         ------

@@ -1,11 +1,11 @@
 """Samples to batches: structure, dtypes, and the errors that name the key."""
 
-import datetime
+import datetime as dt
 from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
@@ -27,7 +27,7 @@ def arrays(*rows, dtype=object):
     return made
 
 
-DAY = datetime.date(2024, 2, 29)
+DAY = dt.date(2024, 2, 29)
 
 
 # What stacks ------------------------------------------------------------------------------------------
@@ -220,6 +220,7 @@ def sample_of(structure, number):
     return np.full(shape, number, dtype)
 
 
+@settings(max_examples=50)
 @given(structure=STRUCTURES, count=st.integers(1, 4))
 def test_unbatch_is_the_inverse_of_batch(structure, count):
     samples = [sample_of(structure, number) for number in range(count)]

@@ -1,0 +1,330 @@
+"""What the hub does for one stage: permits and windows, sizes of chunks, the end, and what breaks."""
+
+import pytest
+
+from flazy.core import check
+from flazy.core.events import Blame, Grant, Send
+from flazy.errors import WorkerError
+from flazy.plan.where import Processes
+from flazy.run.session import CHUNK_LARGEST, Broken, Emitted, Ended, Poisoned, Session
+from flazy.sample import Origin
+from flazy.transport.payload import Plain
+from flazy.transport.wire import Result
+
+MS = 1_000_000
+
+
+class FakePool:
+    def __init__(self):
+        self.sent = []
+        self.calls = []
+
+    def open(self, owner):
+        self.calls.append("open")
+
+    def send(self, command):
+        self.sent.append(command)
+
+    def close(self):
+        self.calls.append("close")
+
+
+class Weighed(Plain):
+    """Values that say what they weigh."""
+
+    def __init__(self, values, nbytes):
+        super().__init__(values)
+        self.nbytes = nbytes
+
+
+def drained(queue):
+    found = []
+    while not queue.empty():
+        found.append(queue.get())
+    return found
+
+
+class Bench:
+    """A session with a feeder and workers that do what the test says."""
+
+    def __init__(self, n=2, *, ordered=True, flatmap=False, **options):
+        self.pool = FakePool()
+        self.session = Session(1, Processes(n, **options), self.pool, ordered=ordered, flatmap=flatmap)
+        self.session.open()
+        for worker in range(n):
+            self.session.joined(worker)
+        self.fed = 0
+
+    def permits(self):
+        return drained(self.session.permits)
+
+    def feed(self, samples=1, nbytes=0):
+        values = list(range(self.fed, self.fed + samples))
+        self.session.accept(Origin(0, (self.fed,)), Weighed(values, nbytes), samples)
+        self.fed += samples
+        check.validate(self.session.core)
+
+    def sent(self):
+        return [command for command in self.pool.sent if isinstance(command, Send)]
+
+    def done(self, task, *, last=True, outputs=1, start=0, nanos=1, nbytes=0):
+        worker = next(command.worker for command in reversed(self.sent()) if command.task == task)
+        payload = Weighed([None, *range(outputs)], nbytes)
+        self.session.result(Result(worker, 1, task, start, outputs, last, nanos, payload))
+        check.validate(self.session.core)
+
+    def out(self):
+        return drained(self.session.outlet)
+
+
+def test_feeder_gets_four_permits_a_worker_before_anything_came():
+    assert [1] * 8 == Bench(2).permits()
+
+
+def test_every_permit_that_is_used_comes_back_when_its_task_was_taken():
+    bench = Bench(2)
+    bench.permits()
+    for task in range(100):
+        bench.feed()
+        bench.done(task)
+        before = bench.permits()
+        bench.session.taken(task)
+
+        assert ([], [1]) == (before, [min(size, 1) for size in bench.permits()])
+
+
+def test_tasks_smaller_than_their_permits_leave_no_permits_behind():
+    """As when the consumer flushes what gathered: the feeder must not read further for it."""
+    bench = Bench(1, chunk=10, window=40)
+    given = len(bench.permits())
+    for task in range(50):
+        bench.feed(1)
+        bench.done(task)
+        bench.session.taken(task)
+        given += len(bench.permits()) - 1
+
+    assert 4 == given
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_permits_promise_no_more_samples_than_the_window(size):
+    bench = Bench(2, window=20)
+    permits = bench.permits()
+    for task in range(200):
+        bench.feed(min(size, permits.pop(0)))
+        bench.done(task, nanos=1)
+        permits += bench.permits()
+
+        assert sum(permits) + bench.session.core.open[1] <= 20
+
+        bench.session.taken(task)
+        permits += bench.permits()
+
+
+def test_chunk_is_never_larger_than_the_window():
+    assert [3] == Bench(2, window=3, chunk=100).permits()
+
+
+def test_window_of_one_lets_one_sample_in_at_a_time():
+    bench = Bench(3, window=1)
+    first = bench.permits()
+    bench.feed()
+    during = bench.permits()
+    bench.done(0)
+    emitted = bench.permits()
+    bench.session.taken(0)
+
+    assert ([1], [], [], [1]) == (first, during, emitted, bench.permits())
+
+
+def test_chunks_grow_to_about_eight_milliseconds_of_work():
+    bench = Bench(1)
+    for task in range(4):
+        bench.feed()
+        bench.done(task, nanos=MS)
+    bench.session.taken(0)
+
+    assert 8 == bench.permits()[-1]
+
+
+def test_chunks_grow_by_a_factor_at_a_time_to_a_largest():
+    bench = Bench(1)
+    bench.permits()
+    sizes = []
+    for task in range(6):
+        bench.feed(sizes[-1] if sizes else 1)
+        bench.done(task, nanos=1)
+        bench.session.taken(task)
+        sizes += bench.permits()
+
+    assert [8, 64, 512, CHUNK_LARGEST, CHUNK_LARGEST, CHUNK_LARGEST] == sizes
+
+
+def test_slow_functions_go_sample_by_sample():
+    bench = Bench(1)
+    bench.feed()
+    bench.done(0, nanos=1000 * MS)
+    bench.session.taken(0)
+
+    assert 1 == bench.permits()[-1]
+
+
+def test_large_samples_go_one_by_one_although_they_are_fast():
+    bench = Bench(1)
+    bench.feed(nbytes=3 * 2**20)
+    bench.done(0, nanos=1, nbytes=3 * 2**20)
+    bench.session.taken(0)
+
+    assert 1 == bench.permits()[-1]
+
+
+def test_size_that_the_user_gave_does_not_change():
+    bench = Bench(1, chunk=5)
+    bench.feed(5)
+    bench.done(0, nanos=1)
+    bench.session.taken(0)
+
+    assert {5} == set(bench.permits())
+
+
+def test_parts_come_out_in_order_with_origin_and_worker():
+    bench = Bench(2)
+    bench.feed(2)
+    bench.feed()
+    bench.done(1)
+    before = bench.out()
+    bench.done(0, outputs=2)
+    first, second = bench.out()
+
+    assert [] == before
+    assert [(0, (0,)), (1, (2,))] == [(part.task, part.origin.first) for part in (first, second)]
+    assert isinstance(first, Emitted)
+
+
+def test_parts_come_out_at_once_without_order():
+    bench = Bench(2, ordered=False)
+    bench.feed()
+    bench.feed()
+    bench.done(1)
+
+    assert [1] == [part.task for part in bench.out()]
+
+
+def test_part_of_a_flatmap_that_was_taken_grants_another():
+    bench = Bench(1, flatmap=True)
+    bench.feed()
+    bench.done(0, last=False)
+    bench.session.taken(0)
+
+    assert [Grant(0, 0, 1)] == [command for command in bench.pool.sent if isinstance(command, Grant)]
+
+
+@pytest.mark.parametrize("error", [None, ValueError("of the source")])
+def test_end_comes_after_the_last_part_was_taken(error):
+    bench = Bench(1)
+    bench.feed()
+    bench.session.end(error)
+    bench.done(0)
+    before = bench.out()
+    bench.session.taken(0)
+
+    assert [0] == [part.task for part in before]
+    assert [Ended(error)] == bench.out()
+
+
+def test_end_of_an_empty_upstream_comes_at_once():
+    bench = Bench(1)
+    bench.session.end(None)
+
+    assert [Ended(None)] == bench.out()
+
+
+def test_first_end_counts():
+    bench = Bench(1)
+    first = ValueError("refused")
+    bench.feed()
+    bench.session.end(first)
+    bench.session.end(None)
+    bench.done(0)
+    bench.session.taken(0)
+
+    assert [Ended(first)] == bench.out()[1:]
+
+
+def test_no_permits_after_the_end():
+    bench = Bench(1)
+    bench.permits()
+    bench.feed()
+    bench.session.end(None)
+    bench.done(0)
+    bench.session.taken(0)
+
+    assert [] == bench.permits()
+
+
+def test_lost_worker_gives_its_task_to_another():
+    bench = Bench(2)
+    bench.feed()
+    bench.session.lost(0, "gone", None)
+
+    assert [(0, 0, 1), (1, 0, 1)] == [(command.worker, command.task, command.attempt) for command in bench.sent()]
+
+
+def test_sample_that_kills_twice_comes_out_as_poison():
+    bench = Bench(1)
+    bench.feed(3)
+    for worker in (0, 1):
+        bench.session.lost(worker, f"death {worker}", Blame(0, 2, own=True))
+        bench.session.joined(worker + 1)
+    (poisoned,) = bench.out()
+
+    assert (0, 2, ("death 0", "death 1")) == (poisoned.task, poisoned.index, poisoned.reasons)
+    assert isinstance(poisoned, Poisoned)
+    assert 2 == bench.session.lost_workers
+
+
+def test_broken_pool_reaches_the_consumer_and_ends_the_feeder():
+    bench = Bench(1)
+    bench.permits()
+    error = WorkerError("no workers")
+    bench.session.broken(error)
+
+    assert [Broken(error)] == bench.out()
+    assert [0] == bench.permits()
+    assert "close" == bench.pool.calls[-1]
+
+
+def test_what_comes_after_the_close_is_left_alone():
+    bench = Bench(1)
+    bench.feed()
+    bench.permits()
+    bench.session.close()
+    bench.done(0)
+    bench.session.taken(0)
+    bench.feed()
+    bench.session.end(None)
+    bench.session.joined(9)
+
+    assert ([], [0]) == (bench.out(), bench.permits())
+
+
+def test_session_that_was_closed_before_it_was_opened_starts_nothing():
+    session = Session(1, Processes(1), FakePool(), ordered=True, flatmap=False)
+    session.close()
+    session.open()
+
+    assert ["close"] == session._pool.calls
+
+
+def test_bytes_over_the_budget_stop_the_feeder_until_they_are_taken():
+    bench = Bench(1)
+    bench.permits()
+    for _ in range(4):
+        bench.feed(nbytes=100 * 2**20)
+    while_full = bench.permits()
+    bench.done(0)
+    bench.session.taken(0)
+    bench.done(1)
+    bench.session.taken(1)
+
+    assert ([], True) == (while_full, bool(bench.permits()))

@@ -1,0 +1,73 @@
+"""Joining verbs: what they accept, and ``+``."""
+
+import numpy as np
+import pytest
+
+from flazy import Dataset
+from flazy.errors import InvalidArgument, InvalidType
+from tests.test_specification import same
+
+TWO = Dataset([1, 2])
+
+
+@pytest.mark.parametrize(
+    "item",
+    [0, 0.5, "a", b"a", None, (1, 2), [1], {"a": 1}, {3}, np.float32(3), np.int64(3), np.arange(3), np.array("a"), ...],
+)
+def test_one_item_can_stand_in_front(item):
+    same([item, 1, 2], (item + TWO).list())
+
+
+def test_one_item_can_stand_behind():
+    same([1, 2, 3], (TWO + 3).list())
+    same([1, 2, np.float32(3)], (TWO + np.float32(3)).list())
+
+
+def test_sum_of_datasets():
+    assert [1, 2, 1, 2] == (TWO + TWO).list()
+    assert [1, 2, 1, 2, 3, 1, 2] == (TWO + (TWO + 3) + TWO).list()
+
+
+def test_sum_in_place_makes_a_new_dataset():
+    dataset = before = TWO
+    dataset += 3
+
+    assert [1, 2] == before.list()
+    assert [1, 2, 3] == dataset.list()
+
+
+def test_functions_that_give_datasets_are_datasets():
+    assert [1, 2, 1, 2] == (TWO + (lambda: TWO)).list()
+    assert [1, 2, 1, 2] == ((lambda: TWO) + TWO).list()
+    assert [1, 1, 2, 2] == Dataset.roundrobin([TWO, lambda: TWO]).list()
+    assert [(1, 1), (2, 2)] == Dataset.zip(TWO, lambda: TWO).list()
+    assert [{"a": 1}, {"a": 2}] == Dataset.zip(a=lambda: TWO).list()
+
+
+def test_joins_take_any_iterable_of_datasets():
+    assert [1, 2, 1, 2] == Dataset.concat(TWO for _ in range(2)).list()
+    assert [1, 1, 2, 2] == Dataset.roundrobin({1: TWO, 2: TWO}.values()).list()
+
+
+def test_joins_can_be_called_on_a_dataset():
+    assert [1, 2] == TWO.concat([TWO]).list()
+
+
+@pytest.mark.parametrize("join", [Dataset.concat, Dataset.roundrobin])
+@pytest.mark.parametrize("wrong", [TWO, 5, None])
+def test_join_takes_a_list(join, wrong):
+    with pytest.raises(InvalidType, match=rf"takes a list of datasets: Dataset\.{join.__name__}\(\[a, b\]\)"):
+        join(wrong)
+
+
+@pytest.mark.parametrize("join", [Dataset.concat, Dataset.roundrobin, lambda parts: Dataset.zip(*parts)])
+@pytest.mark.parametrize("wrong", [[1, 2], 5, None, "ab", {"a": 1}])
+def test_join_takes_datasets(join, wrong):
+    with pytest.raises(InvalidType, match=rf"not {type(wrong).__name__}; wrap it in Dataset"):
+        join([TWO, wrong])
+
+
+@pytest.mark.parametrize("make", [Dataset.zip, lambda: Dataset.zip(TWO, a=TWO)])
+def test_zip_takes_datasets_or_named_ones(make):
+    with pytest.raises(InvalidArgument, match=r"Dataset\.zip\(a, b\)"):
+        make()
