@@ -1,0 +1,9 @@
+"""Feeds: a dataset as what a framework takes.
+
+==========  ==============================================================
+passes      the passes of a feed, the first of which begins with a look
+tensorflow  ``dataset.tensorflow()``: a ``tf.data.Dataset``
+==========  ==============================================================
+
+A feed knows runs and samples, not plans; its framework is imported when the feed is first asked for.
+"""
