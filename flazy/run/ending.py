@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
 
 __all__ = ["shutdown"]
@@ -15,3 +16,10 @@ def shutdown() -> None:
     """
     if (module := sys.modules.get("flazy.run.runtime")) is not None:
         module.shutdown()
+
+
+@atexit.register
+def _at_exit() -> None:
+    """End with the program; registered first, so that what the program registers may still use Flazy."""
+    if (module := sys.modules.get("flazy.run.runtime")) is not None:
+        module.end_at_exit()

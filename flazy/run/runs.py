@@ -114,6 +114,7 @@ class Opened:
         try:
             self.stage.close()
         finally:
+            del self.stage  # stages that open others hold this object
             if self._scope is not None:
                 self._scope.close()
 

@@ -6,7 +6,6 @@ parallel stage and ends with `shutdown` or the interpreter.
 
 from __future__ import annotations
 
-import atexit
 import itertools
 import logging
 import os
@@ -15,10 +14,12 @@ import threading
 import time
 from collections.abc import Callable
 
+from flazy.errors import ClosedRun
+from flazy.run.session import Broken, Session
 from flazy.workers.fleet import Fleet
 from flazy.workers.mailbox import Mailbox
 
-__all__ = ["Runtime", "runtime", "shutdown"]
+__all__ = ["Runtime", "end_at_exit", "runtime", "shutdown"]
 
 JOIN_SECONDS = 10.0
 
@@ -26,13 +27,18 @@ log = logging.getLogger("flazy")
 
 
 class Runtime:
-    """The hub thread; `post` and `new_run` may be called from any thread, the rest is its own."""
+    """The hub thread; `post`, `new_run` and `open` may be called from any thread, the rest is its own.
+
+    ``ended`` says why it gives nothing any more, and is None while it does.
+    """
 
     def __init__(self) -> None:
         self._mailbox = Mailbox()
         self._stop_at: float | None = None
+        self._why: str | None = "Flazy's thread has died; please report it"
         self._runs = itertools.count(1)
-        self.open_sessions: set[object] = set()
+        self.open_sessions: set[Session] = set()
+        self.ended: ClosedRun | None = None
         self.fleet = Fleet(tempfile.mkdtemp(prefix="flazy-"), self.post)
         self.thread = threading.Thread(target=self._run, name="flazy-hub", daemon=True)
         self.thread.start()
@@ -45,17 +51,38 @@ class Runtime:
         """Run a function in the hub thread, soon; never blocks, so finalizers may call it."""
         self._mailbox.post(action)
 
-    def stop(self) -> None:
-        """End the workers, then the thread, in bounded time."""
-        self.post(self._stop)
+    def open(self, session: Session) -> None:
+        """Open a session, soon; where the thread has ended, who waits for it is told so."""
+        self.open_sessions.add(session)
+        self.post(session.open)
+        if self.ended is not None:  # looked at after the session can be seen, so that one of the two tells it
+            session.outlet.put(Broken(self.ended))
+
+    def end(self, why: str) -> None:
+        """Tell whoever waits, or will, that nothing comes any more."""
+        self.ended = ClosedRun(why)
+        for session in list(self.open_sessions):
+            session.outlet.put(Broken(self.ended))
+
+    def stop(self, why: str | None) -> None:
+        """End the workers, then the thread, in bounded time; without a reason nobody is told."""
+        self.post(lambda: self._stop(why))
         self.thread.join(JOIN_SECONDS)
         if self.thread.is_alive():
             log.warning("the hub thread did not end within %.0f s", JOIN_SECONDS)
 
-    def _stop(self) -> None:
+    def _stop(self, why: str | None) -> None:
         if self._stop_at is None:
             self._stop_at = time.monotonic() + JOIN_SECONDS - 2
+            self._why = why
+            self._end_sessions()
             self.fleet.end_all()
+
+    def _end_sessions(self) -> None:
+        if self._why is not None:
+            self.end(self._why)
+            for session in list(self.open_sessions):
+                session.close()
 
     def _run(self) -> None:
         try:
@@ -65,6 +92,7 @@ class Runtime:
                     self._call(action)
                 self._call(self.fleet.tend)
         finally:
+            self._end_sessions()
             self.fleet.close()
             self._mailbox.close()
 
@@ -81,7 +109,7 @@ class Runtime:
         except Exception as error:
             log.exception("a fault in the hub; please report it")
             for session in list(self.open_sessions):
-                session.broken(error)  # type: ignore[attr-defined]
+                session.broken(error)
 
 
 _lock = threading.Lock()
@@ -100,11 +128,20 @@ def runtime() -> Runtime:
 
 def shutdown() -> None:
     """End all workers and threads of Flazy in this process; returns in bounded time, and later runs start anew."""
+    _stop("flazy.shutdown() ended this run; iterate the dataset for another")
+
+
+def _stop(why: str | None) -> None:
     global _runtime
     with _lock:
         ending, _runtime = _runtime, None
     if ending is not None:
-        ending.stop()
+        ending.stop(why)
+
+
+def end_at_exit() -> None:
+    """End without a word: what still iterates in a daemon thread would only print a traceback over the end."""
+    _stop(None)
 
 
 def _forget_after_fork() -> None:
@@ -113,8 +150,8 @@ def _forget_after_fork() -> None:
     _lock = threading.Lock()
     if _runtime is not None:
         _before_fork.append(_runtime)  # kept, so that nothing of it is closed here
+        _runtime.end("this process was forked while the run was open, and its workers stayed with the parent")
     _runtime = None
 
 
-atexit.register(shutdown)
 os.register_at_fork(after_in_child=_forget_after_fork)

@@ -8,21 +8,22 @@ the first sample to its close.
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
-from flazy.errors import FlazyError, PoisonSample, UnserializableSample, WorkerError
+from flazy.errors import ClosedRun, FlazyError, PoisonSample, UnserializableSample, WorkerError
 from flazy.located import Cause, Place, located
-from flazy.plan.kernel import UPSTREAM, Op
+from flazy.plan.kernel import Op
 from flazy.plan.planner import Chain
 from flazy.plan.where import Processes
 from flazy.run.runtime import Runtime, runtime
 from flazy.run.session import Broken, Emitted, Ended, Nudge, Poisoned, Session
 from flazy.run.stages import Stage
 from flazy.run.stats import SegmentStats
-from flazy.sample import Address, Origin
+from flazy.sample import Address, Origin, fresh
 from flazy.transport.codec import Unencodable
 from flazy.workers.loop import UNSERIALIZABLE
 from flazy.workers.pool import Pool, ThreadPool
@@ -72,7 +73,7 @@ class SegmentStage(Stage):
         self._session = session
         self._pool = pool
         self._hub = hub
-        self._feeder = Feeder(upstream, session, pool, hub, self._name(0))
+        self._feeder = Feeder(upstream, session, pool, hub, self._ops[0].name)
         self._part: Emitted | None = None
         self._origins: list[tuple[int, ...]] | None = None
         self._left: Iterator[Any] = iter(())
@@ -80,18 +81,17 @@ class SegmentStage(Stage):
         self._given = 0
         self._waited_s = 0.0
         self._closed = False
-        hub.open_sessions.add(session)
-        hub.post(session.open)
+        hub.open(session)
 
     def stream(self) -> Generator[Any, None, None]:
         """Give the samples of each part, then raise what ends it, if anything does."""
         self._feeder.start()
         while (part := self._next()) is not None:
             head, values = _opened(part)
+            self._given += self._count
             self._part, self._count, self._left = part, len(values), iter(values)
             self._origins, failure = head
             yield from self._left
-            self._given += len(values)
             if failure is not None:
                 raise self._located(Failure(*failure), part)
             self._report(part.task)
@@ -119,6 +119,7 @@ class SegmentStage(Stage):
         self._closed = True
         self._hub.open_sessions.discard(self._session)
         self._hub.post(self._session.close)
+        self._session.outlet.put(Broken(ClosedRun("this run was closed while it waited for a sample")))
         super().stop()
         self._feeder.stop()
 
@@ -171,14 +172,11 @@ class SegmentStage(Stage):
     def _report(self, task: int) -> None:
         self._hub.post(lambda: self._session.taken(task))
 
-    def _name(self, op: int) -> str:
-        return self._ops[max(op, 0)].name
-
     def _located(self, failure: Failure, part: Emitted) -> BaseException:
         address = (*part.origin.address(failure.index), *failure.offsets)
-        place = Place(self._name(failure.op), address, part.origin.cycle, self._pool.name(part.worker))
-        if failure.name == UNSERIALIZABLE and failure.op == UPSTREAM:
-            place = Place(self._name(len(self._ops) - 1), address, part.origin.cycle, self._pool.name(part.worker))
+        stage = failure.stage or self._ops[-1].name
+        place = Place(stage, address, part.origin.cycle, self._pool.name(part.worker))
+        if failure.name == UNSERIALIZABLE and not failure.stage:
             return _unserializable("returned what cannot travel", failure.message, place)
         cause = Cause(failure.name, failure.message, failure.traceback, failure.builtin, failure.error)
         return located(cause, place)
@@ -189,7 +187,7 @@ class SegmentStage(Stage):
             f"{' > '.join(op.name for op in self._ops)}: sample {address[0] if len(address) == 1 else address} "
             f"was running each time when {len(poisoned.reasons)} workers died; the last {poisoned.reasons[-1]}"
         )
-        error.stage, error.address, error.cycle = self._name(0), address, poisoned.origin.cycle
+        error.stage, error.address, error.cycle = self._ops[0].name, address, poisoned.origin.cycle
         return error
 
 
@@ -226,6 +224,7 @@ class Feeder:
         self._failed = False
         self.consumer_waits = False
         self.partial: list[Any] = []
+        self._room = 0  # samples that the task which gathers may hold; 0 without a permit
         self._origin: Origin | None = None
 
     def start(self) -> None:
@@ -240,8 +239,8 @@ class Feeder:
         if self._thread is None:
             self._upstream.close()
             return
-        self._session.permits.release()
-        if not threading.current_thread().name.startswith("flazy-"):
+        self._session.permits.put(0)
+        if not threading.current_thread().name.startswith("flazy-") and not sys.is_finalizing():
             self._thread.join(CLOSE_SECONDS)
 
     def flush(self) -> None:
@@ -264,42 +263,53 @@ class Feeder:
             self._hub.post(lambda: self._session.end(error))
 
     def _read(self) -> None:
-        """Read while there are permits; one is used up by the first sample of each task."""
+        """Read while there are permits: one for each task, had before its first sample is asked for."""
         upstream = self._upstream
         samples = iter(upstream)
-        dense = upstream.dense
-        self._session.permits.acquire()
-        while not self._closing and not self._failed:
+        while self._permitted():
             try:
                 value = next(samples)
             except StopIteration:
                 return
-            if not dense and self._origin is not None and self._origin.cycle != upstream.cycle:
+            if (origin := self._origin) is not None and not upstream.dense and origin.cycle != upstream.cycle:
                 self.flush()  # a task has one cycle
-                self._session.permits.acquire()
-            with self._lock:
-                self._add(value, upstream, dense=dense)
-                if len(self.partial) >= self._session.chunk:
-                    self._send()
-                empty = not self.partial
-            if empty:
-                self._session.permits.acquire()
-            elif self.consumer_waits and len(self.partial) == 1:
-                self._session.outlet.put(Nudge())
+            while not self._gathered(value):
+                if not self._permitted():  # what had gathered was flushed meanwhile, and its permit with it
+                    return
 
-    def _add(self, value: Any, upstream: Stage, *, dense: bool) -> None:
+    def _permitted(self) -> bool:
+        if not self._room:
+            self._room = self._session.permits.get()
+        return self._room > 0 and not self._closing and not self._failed
+
+    def _gathered(self, value: Any) -> bool:
+        """Add a sample to the task that gathers, if there is a permit for one."""
+        with self._lock:
+            if not self._room:
+                return False
+            self._add(value)
+            first = len(self.partial) == 1
+            if len(self.partial) >= self._room:
+                self._send()
+        if first and self.partial and self.consumer_waits:
+            self._session.outlet.put(Nudge())
+        return True
+
+    def _add(self, value: Any) -> None:
+        upstream = self._upstream
         if self._origin is None:
-            self._origin = Origin(upstream.cycle, upstream.address, None if dense else [])
+            self._origin = Origin(upstream.cycle, upstream.address, None if upstream.dense else [])
         if self._origin.listed is not None:
             self._origin.listed.append(upstream.address)
-        self.partial.append(value)
+        # Packed at once, or copied now: the source may write into its array again.
+        self.partial.append(value if len(self.partial) + 1 >= self._room else fresh(value))
 
     def _send(self) -> None:
         """Make a task of what has gathered; what cannot travel ends the stream at its place."""
         values, origin = self.partial, self._origin
-        self.partial, self._origin = [], None
         if not values or origin is None or self._failed:
             return
+        self.partial, self._origin, self._room = [], None, 0
         try:
             payload = self._pool.pack(values)
         except Unencodable as error:

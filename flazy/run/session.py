@@ -1,12 +1,12 @@
 """One open parallel stage, as the hub thread sees it: a `Dispatcher`, its pool, and the way to the consumer.
 
-Everything here runs in the hub thread, but for what the feeder and the consumer read: ``permits``, ``outlet`` and
-``chunk``.
+Everything here runs in the hub thread, but for the two queues that the feeder and the consumer read: ``permits`` and
+``outlet``.
 """
 
 from __future__ import annotations
 
-import threading
+import sys
 from collections import deque
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -93,8 +93,7 @@ class Session:
     def __init__(self, run: int, where: Where, pool: Pool, *, ordered: bool, flatmap: bool) -> None:
         self.run = run
         self.outlet: SimpleQueue[Item] = SimpleQueue()
-        self.permits = threading.Semaphore(0)
-        self.chunk = where.chunk or 1
+        self.permits: SimpleQueue[int] = SimpleQueue()  # each for one task of so many samples; 0 is the end
         self.worked_ns = 0
         self.lost_workers = 0
         self.samples_in = 0
@@ -105,12 +104,12 @@ class Session:
             samples=where.window,
             credit=FLATMAP_CREDIT if flatmap else 2,
         )
-        self._largest = min(where.window or CHUNK_LARGEST, CHUNK_LARGEST)
-        if where.window is not None:
-            self._largest = max(1, where.window // (2 * where.n))
+        self._largest = CHUNK_LARGEST if where.window is None else max(1, where.window // (2 * where.n))
+        self._chunk = min(where.chunk or 1, where.window or sys.maxsize)
         self._core = Dispatcher(self._limits, ordered=ordered)
         self._waiting: deque[Accepted] = deque()
-        self._permitted = 0
+        self._permitted: deque[int] = deque()  # the permits that are not used up
+        self._promised = 0  # their samples
         self._accepted = 0
         self._under_way: dict[int, _UnderWay] = {}
         self._at_end = False
@@ -131,6 +130,7 @@ class Session:
     def close(self) -> None:
         """Let the workers go; idempotent."""
         self._closed = True
+        self.permits.put(0)
         self._pool.close()
 
     # From feeder and consumer -----------------------------------------------------------------------
@@ -139,7 +139,7 @@ class Session:
         """Take in a task; it used up one permit."""
         if self._closed:
             return
-        self._permitted -= 1
+        self._promised -= self._permitted.popleft()
         self.samples_in += samples
         self._under_way[self._accepted] = _UnderWay(origin, samples, payload.nbytes)
         self._waiting.append(Accepted(self._accepted, Inputs(origin, payload), samples, payload.nbytes))
@@ -225,12 +225,13 @@ class Session:
         tasks += len(self._waiting)
         samples += sum(waiting.samples for waiting in self._waiting)
         while not (tasks or self._permitted) or (
-            tasks + self._permitted < limits.tasks
-            and (limits.samples is None or samples + (self._permitted + 1) * self.chunk <= limits.samples)
+            tasks + len(self._permitted) < limits.tasks
+            and (limits.samples is None or samples + self._promised + self._chunk <= limits.samples)
             and nbytes < limits.nbytes
         ):
-            self._permitted += 1
-            self.permits.release()
+            self._permitted.append(self._chunk)
+            self._promised += self._chunk
+            self.permits.put(self._chunk)
 
     def _measure(self, result: Result) -> None:
         """Size the next chunks by the time and the bytes that this task took a sample."""
@@ -242,4 +243,4 @@ class Session:
         if result.last and self._where.chunk is None:
             by_time = CHUNK_SECONDS * 1e9 * under_way.samples / max(under_way.nanos, 1)
             by_bytes = CHUNK_BYTES * under_way.samples / max(under_way.nbytes, 1)
-            self.chunk = int(max(1, min(by_time, by_bytes, self._largest, self.chunk * CHUNK_GROWTH)))
+            self._chunk = int(max(1, min(by_time, by_bytes, self._largest, self._chunk * CHUNK_GROWTH)))

@@ -25,6 +25,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, NoReturn
 
 import cloudpickle
+import numpy as np
 
 from flazy.errors import ProtocolError
 from flazy.transport import arrays
@@ -33,6 +34,10 @@ from flazy.transport.packing import INLINE, Refused, Writer
 from flazy.transport.unpacking import Reader
 
 __all__ = ["Buffer", "Unencodable", "decode", "encode", "nbytes"]
+
+
+# numpy loads this module when it is first named; until then cloudpickle would make a copy of its classes.
+LOADED = (np.rec,)
 
 
 class Unencodable(ValueError):

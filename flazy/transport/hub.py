@@ -15,11 +15,9 @@ from contextlib import suppress
 
 import zmq
 
-from flazy.transport.codec import Buffer, nbytes
+from flazy.transport.codec import Buffer
 
 __all__ = ["Hub"]
-
-COPY_BELOW = 64 * 1024  # a zero-copy send costs more than copying this many bytes
 
 
 class Hub:
@@ -98,7 +96,8 @@ class Hub:
 
     def _try(self, worker: int, frames: Sequence[Buffer]) -> bool:
         with suppress(zmq.Again):
-            self._tasks[worker].send_multipart(frames, zmq.NOBLOCK, copy=nbytes(frames) < COPY_BELOW)
+            # Copied: sending without a copy starts a thread of pyzmq's that never ends.
+            self._tasks[worker].send_multipart(frames, zmq.NOBLOCK, copy=True)
             return True
         return False
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from flazy.sample import fresh
 from flazy.transport.codec import Buffer, decode, encode
 from flazy.transport.codec import nbytes as size_of
 
@@ -69,7 +70,10 @@ class Plain:
         """Hold values."""
         return cls(values)
 
-    copied = of
+    @classmethod
+    def copied(cls, values: Sequence[object]) -> Plain:
+        """Hold values of which a source may refill the arrays."""
+        return cls([fresh(value) for value in values])
 
     def open(self) -> list[object]:
         """Give them."""

@@ -12,12 +12,13 @@ import os
 import shutil
 import signal
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from flazy.core.events import Blame
-from flazy.errors import ProtocolError, WorkerError, WorkerPoolBroken
+from flazy.errors import ClosedRun, ProtocolError, WorkerError, WorkerPoolBroken
 from flazy.transport.codec import Buffer
 from flazy.transport.hub import Hub
 from flazy.transport.wire import Bye, Close, Hello, Logged, Message, Open, Refused, Result, pack, unpack
@@ -83,12 +84,16 @@ class Fleet:
         self._alive_read, self._alive_write = os.pipe()
         self._workers: dict[int, Worker] = {}
         self._buried: set[int] = set()  # dead, and their last words not yet read
+        self._retired: weakref.WeakSet[object] = weakref.WeakSet()
         self._numbers = 0
 
     # For pools --------------------------------------------------------------------------------------
 
     def lease(self, n: int, owner: Tenant, scope: object, opened: Open) -> None:
-        """Give ``n`` workers to an owner: idle ones of its scope, and new ones."""
+        """Give ``n`` workers to an owner: idle ones of its scope, and new ones; none once the scope was retired."""
+        if scope in self._retired:
+            owner.broken(ClosedRun("this run is closed"))
+            return
         ours = [worker for worker in self._workers.values() if worker.scope is scope and not worker.ending]
         idle = [worker for worker in ours if worker.owner is None]
         for worker in idle[:n]:
@@ -126,10 +131,14 @@ class Fleet:
                     self.send(worker.number, Close(owner.run))
 
     def retire(self, scope: object) -> None:
-        """Let the workers of a scope end."""
-        for worker in self._workers.values():
-            if worker.scope is scope:
-                self._end(worker)
+        """Let the workers of a scope end; who still works with them is told."""
+        self._retired.add(scope)
+        ours = [worker for worker in self._workers.values() if worker.scope is scope]
+        owners = [worker.owner for worker in ours if worker.owner is not None]
+        for worker in ours:
+            self._end(worker)
+        for owner in owners:
+            owner.broken(ClosedRun("this run is closed"))
 
     def pid(self, number: int) -> int | None:
         """Give the process id of a worker that is there."""

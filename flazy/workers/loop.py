@@ -5,19 +5,22 @@ The lowest task that has credit runs next.  Messages are looked at between parts
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from flazy.plan.kernel import UPSTREAM, Kernel
+from flazy.plan.kernel import Kernel
 from flazy.transport.codec import Unencodable, decode, encode
 from flazy.transport.link import Link
 from flazy.transport.payload import Encoded, Payload
 from flazy.transport.wire import Bye, Close, Granted, Hello, Message, Open, Refused, Result, Task
-from flazy.workers.task import Failure, Made, Record, Work
+from flazy.workers.task import Failure, Made, Record, Work, idle
 
 __all__ = ["UNSERIALIZABLE", "Loop"]
+
+log = logging.getLogger("flazy")
 
 UNSERIALIZABLE = "UnserializableSample"
 
@@ -81,10 +84,11 @@ class Loop:
         work = self._works[key]
         made = work.part()
         payload, made = self._packed(made)
+        idle(self._record)
         work.credit -= 1
         if made.last:
-            work.close()
             del self._works[key]
+            _close(work)
         self._link.send(
             Result(self._worker, *key, made.start, len(made.values), made.last, made.nanos, payload)
         )
@@ -98,7 +102,7 @@ class Loop:
         except Unencodable as error:
             kept = error.index - 1
             index, *offsets = made.origins[kept] if made.origins is not None else (made.start + kept,)
-            failure = Failure(UPSTREAM, index, tuple(offsets), UNSERIALIZABLE, str(error), "", "TypeError", None)
+            failure = Failure("", index, tuple(offsets), UNSERIALIZABLE, str(error), "", "TypeError", None)
             origins = None if made.origins is None else made.origins[:kept]
             return self._packed(replace(made, values=made.values[:kept], origins=origins, failure=failure, last=True))
 
@@ -114,9 +118,17 @@ class Loop:
 
     def _forget(self, run: int) -> None:
         for key in [key for key in self._works if key[0] == run]:
-            self._works.pop(key).close()
+            _close(self._works.pop(key))
         if (kernel := self._kernels.pop(run, None)) is not None:
-            kernel.close()
+            _close(kernel)
+
+
+def _close(what: Work | Kernel) -> None:
+    """Run the user's clean-up; nobody waits for it, so what it raises is logged."""
+    try:
+        what.close()
+    except BaseException:
+        log.warning("clean-up in a worker failed", exc_info=True)
 
 
 def _fields(failure: Failure) -> tuple[Any, ...]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from flazy.core.events import Blame, Grant, Send
+from flazy.errors import WorkerError
 from flazy.plan.kernel import Kernel, Op
 from flazy.sample import Origin
 from flazy.transport.payload import Payload, Plain
-from flazy.transport.wire import Bye, Close, Granted, Hello, Message, Open, Result, Task
+from flazy.transport.wire import Bye, Close, Granted, Hello, Message, Open, Refused, Result, Task
 from flazy.workers.loop import Loop
 
 __all__ = ["Inputs", "Owner", "Pool", "ThreadPool", "message_of"]
@@ -124,7 +126,8 @@ class ThreadPool:
             link = self._links[worker] = _Queues(lambda message: self._post(lambda: self._take(message)))
             loop = Loop(worker, link, [0, -1, -1], lambda message: Kernel(message.kernel))
             link.inbox.put(Open(owner.run, self._ops, {}))
-            threading.Thread(target=loop.serve, name=f"flazy-worker-{owner.run}-{worker}", daemon=True).start()
+            name = f"flazy-worker-{owner.run}-{worker}"
+            threading.Thread(target=self._serve, args=(loop,), name=name, daemon=True).start()
 
     def send(self, command: Send | Grant) -> None:
         """Put a message into a thread's queue."""
@@ -140,17 +143,30 @@ class ThreadPool:
                 link.inbox.put(Bye())
 
     def pack(self, values: Sequence[object]) -> Payload:
-        """Keep values as they are."""
-        return Plain.of(values)
+        """Keep values, but for arrays and containers, which the source may write into again."""
+        return Plain.copied(values)
 
     def name(self, worker: int) -> str:
         """Spell a thread."""
         return f"thread {worker}"
 
+    def _serve(self, loop: Loop) -> None:
+        try:
+            loop.serve()
+        except BaseException as error:  # noqa: BLE001 - a fault of ours must not look like a slow function
+            self._post(partial(self._fail, error))
+
+    def _fail(self, error: BaseException) -> None:
+        if self._owner is not None:
+            self._owner.broken(error)
+
     def _take(self, message: Message) -> None:
         if self._owner is None:
             return
         match message:
+            case Refused():
+                what = "a worker thread could not load the functions of this stage"
+                self._owner.broken(WorkerError(f"{what}:\n\n{message.reason}"))
             case Hello():
                 self._owner.joined(message.worker)
             case Result():

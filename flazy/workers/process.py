@@ -12,7 +12,9 @@ import json
 import logging
 import mmap
 import os
+import pathlib
 import select
+import shutil
 import signal
 import sys
 import threading
@@ -35,7 +37,7 @@ def main(argument: str) -> None:
     given = json.loads(argument)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
-    watch = (given["alive"], os.getppid())
+    watch = (given["alive"], os.getppid(), str(pathlib.Path(given["tasks"].removeprefix("ipc://")).parent))
     threading.Thread(target=_end_with_driver, args=watch, name="flazy-driver", daemon=True).start()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -58,15 +60,16 @@ def _load(message: Open) -> Kernel:
     sys.path[:] = around["path"]
     os.environ.clear()
     os.environ.update(around["environment"])
-    logging.getLogger().setLevel(around["log_level"])
-    logging.getLogger("flazy").setLevel(around["flazy_log_level"])
+    for name, level in around["log_levels"].items():
+        logging.getLogger(name).setLevel(level)
     return load_kernel(message.kernel)
 
 
-def _end_with_driver(alive: int, driver: int) -> NoReturn:
+def _end_with_driver(alive: int, driver: int, folder: str) -> NoReturn:
     """Wait for the end of the pipe; look at the parent too, since a child of the driver may hold the pipe open."""
     while not select.select([alive], [], [], 1.0)[0] and os.getppid() == driver:
         pass
+    shutil.rmtree(folder, ignore_errors=True)  # what the driver would have done at its end
     os._exit(ORPHAN)
 
 

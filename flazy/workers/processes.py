@@ -119,6 +119,11 @@ def surroundings() -> dict[str, Any]:
         "directory": str(pathlib.Path.cwd()),
         "path": list(sys.path),
         "environment": dict(os.environ),
-        "log_level": logging.getLogger().getEffectiveLevel(),
-        "flazy_log_level": logging.getLogger("flazy").getEffectiveLevel(),
+        "log_levels": {"root": logging.getLogger().level, **_log_levels()},
     }
+
+
+def _log_levels() -> dict[str, int]:
+    """Give the levels that the caller has set, by logger."""
+    known = list(logging.Logger.manager.loggerDict.items())
+    return {name: logger.level for name, logger in known if isinstance(logger, logging.Logger) and logger.level}

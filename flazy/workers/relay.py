@@ -68,7 +68,7 @@ class Relay:
 
     def warn(self, text: str) -> None:
         """Log a warning of our own; handlers are user code, which no other thread of ours may run."""
-        self._mailbox.post(lambda: log.warning("%s", text))
+        self.log({"name": log.name, "levelno": logging.WARNING, "levelname": "WARNING", "msg": text})
 
     def stop(self, timeout_s: float) -> None:
         """Bring what is there and end."""
@@ -134,7 +134,7 @@ class Relay:
 
 def _write(data: bytes, *, error: bool) -> None:
     stream = sys.stderr if error else sys.stdout
-    with contextlib.suppress(ValueError, OSError, AttributeError):  # the caller's stream is closed, or is None
+    with contextlib.suppress(Exception):  # the caller's stream is closed, or None, or code that raises what it likes
         stream.write(data.decode(errors="backslashreplace"))
         stream.flush()
 
@@ -145,4 +145,5 @@ def _log(record: dict[str, Any]) -> None:
         if logger.isEnabledFor(record["levelno"]):
             logger.handle(logging.makeLogRecord(record))
     except Exception:  # a user's filter; this thread must go on, since the dead are reported through it
-        log.exception("a log record of a worker could not be handled")
+        with contextlib.suppress(Exception):  # the same filter may see this one
+            log.exception("a log record of a worker could not be handled")

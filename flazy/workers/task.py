@@ -15,10 +15,10 @@ import numpy as np
 
 from flazy.located import cause_of
 from flazy.plan.kernel import INDEX, UPSTREAM, Cursor, Kernel
-from flazy.sample import Address, Origin
+from flazy.sample import Address, Origin, fresh
 from flazy.transport.wire import Task
 
-__all__ = ["Failure", "Made", "Work"]
+__all__ = ["Failure", "Made", "Record", "Work", "idle"]
 
 # A part of a flatmap leaves when any of these is reached.  A chain that is not a flatmap sends its task as one part.
 PART_OUTPUTS = 64
@@ -31,9 +31,9 @@ Record = MutableSequence[int] | memoryview
 class KernelError(Exception):
     """A user's function failed: which one, on which input; leaves the kernel and no further."""
 
-    def __init__(self, op: int, index: int, offsets: tuple[int, ...], cause: BaseException) -> None:
-        super().__init__(op, index, offsets)
-        self.op = op
+    def __init__(self, stage: str, index: int, offsets: tuple[int, ...], cause: BaseException) -> None:
+        super().__init__(stage, index, offsets)
+        self.stage = stage
         self.index = index
         self.offsets = offsets
         self.cause = cause
@@ -41,9 +41,9 @@ class KernelError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What the driver needs to raise a located error; ``op`` `UPSTREAM` stands for the transport itself."""
+    """What the driver needs to raise a located error; ``stage`` is empty where the transport itself failed."""
 
-    op: int
+    stage: str
     index: int
     offsets: tuple[int, ...]
     name: str
@@ -84,7 +84,9 @@ class WorkerCursor(Cursor):
 
     def locate(self, op: int, error: BaseException) -> BaseException:
         """Stop the kernel, with the place."""
-        return error if op == UPSTREAM else KernelError(op, self.index, tuple(self.offsets[: self.depth(op)]), error)
+        if op == UPSTREAM:
+            return error
+        return KernelError(self.kernel.name_of(op), self.index, tuple(self.offsets[: self.depth(op)]), error)
 
 
 class Work:
@@ -97,7 +99,8 @@ class Work:
     kernel
         How.
     record
-        Three numbers that name the run, the task and the input that is running; readable from outside.
+        Three numbers that name the run, the task and the input that is running; readable from outside.  Whoever has
+        sent the part clears them with `idle`: packing is user code too.
     """
 
     def __init__(self, task: Task, kernel: Kernel, record: Record) -> None:
@@ -121,10 +124,9 @@ class Work:
             self._fill(made, started)
         except KernelError as error:
             made.failure, made.last = _failure(error), True
-        except Exception as error:  # noqa: BLE001 - inputs that cannot be decoded here
-            made.failure, made.last = _failure(KernelError(UPSTREAM, max(self._cursor.index, 0), (), error)), True
+        except BaseException as error:  # noqa: BLE001 - inputs that cannot be decoded here; unpickling is user code
+            made.failure, made.last = _failure(KernelError("", max(self._cursor.index, 0), (), error)), True
         self._index = self._cursor.index
-        self._record[1] = -1
         self._start += len(made.values)
         made.nanos = time.perf_counter_ns() - started
         return made
@@ -163,7 +165,7 @@ class Work:
             if self._skip:
                 self._skip -= 1
                 continue
-            values.append(value)
+            values.append(fresh(value))  # the function may return the same array each time
             if origins is None:
                 continue
             origins.append((self._cursor.index, *self._cursor.offsets))
@@ -172,6 +174,11 @@ class Work:
                 if len(values) >= PART_OUTPUTS or nbytes >= PART_BYTES or time.perf_counter_ns() - started > PART_NANOS:
                     return True
         return False
+
+
+def idle(record: Record) -> None:
+    """Note that nothing runs."""
+    record[1] = -1
 
 
 def size_of(value: Any) -> int:
@@ -189,5 +196,5 @@ def size_of(value: Any) -> int:
 
 def _failure(error: KernelError) -> Failure:
     cause = cause_of(error.cause)
-    where = (error.op, error.index, error.offsets)
+    where = (error.stage, error.index, error.offsets)
     return Failure(*where, cause.name, cause.message, cause.traceback, cause.builtin, cause.error)

@@ -1,5 +1,5 @@
 """What the dispatcher decides: literal events in, literal commands out."""
-# ruff: noqa: SIM300  (expected == actual, as the house style has it)
+
 
 from __future__ import annotations
 

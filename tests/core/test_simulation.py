@@ -1,5 +1,5 @@
 """Random runs of the core; ``FLAZY_SIM_SEEDS`` sets how many for each mode (2,000 unless told)."""
-# ruff: noqa: SIM300  (expected == actual, as the house style has it)
+
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Tests of parallel stages with real processes and threads."""
