@@ -21,6 +21,7 @@ def test_block_runs_as_a_script(block, tmp_path):
     script = tmp_path / "block.py"
     script.write_text(block)
 
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
 
     assert (0, "") == (done.returncode, done.stderr)
