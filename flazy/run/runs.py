@@ -81,7 +81,6 @@ class Opened:
         self._opened_at = time.monotonic()
         self._seconds: float | None = None
         self._segments: list[Any] = []
-        self._scope: Any = None
         self._kernels: dict[tuple[Op, ...], bytes] = {}
         for chain in _shipped(physical):
             self._kernel(chain.ops)
@@ -95,10 +94,11 @@ class Opened:
     def segment(self, chain: Chain, upstream: Stage) -> Stage:
         """Open a parallel stage of this pass; called while the plan is built."""
         segments = importlib.import_module("flazy.run.segment")
-        if self._scope is None:
-            self._scope = segments.Scope()
-        stage: Stage = segments.open_segment(chain, upstream, self._kernel, self._scope)
+        stage: Stage = segments.open_segment(chain, upstream, self._kernel)
         self._segments.append(stage)
+        if self.closed:  # looked at after the segment can be seen, so that one of the two closes it
+            stage.close()
+            raise ClosedRun("this run is closed")
         return stage
 
     def _kernel(self, ops: tuple[Op, ...]) -> bytes:
@@ -107,7 +107,7 @@ class Opened:
         return self._kernels[ops]
 
     def close(self) -> None:
-        """End every stage, then give the workers back; idempotent."""
+        """End every stage, and so give the workers back; idempotent."""
         if self._seconds is not None:
             return
         self._seconds = time.monotonic() - self._opened_at
@@ -115,8 +115,8 @@ class Opened:
             self.stage.close()
         finally:
             del self.stage  # stages that open others hold this object
-            if self._scope is not None:
-                self._scope.close()
+            for segment in list(self._segments):  # also one that a thread of another stage is opening just now
+                segment.close()
 
     def stats(self) -> Stats:
         """Give what was done so far."""

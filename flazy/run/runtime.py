@@ -144,14 +144,22 @@ def end_at_exit() -> None:
     _stop(None)
 
 
+def _pin_before_fork() -> None:
+    """Let nothing be written again that the child may look at."""
+    if _runtime is not None and _runtime.fleet.arena is not None:
+        _runtime.fleet.arena.before_fork()
+
+
 def _forget_after_fork() -> None:
     """Leave the parent's threads and sockets to the parent: a forked child has neither."""
     global _runtime, _lock  # noqa: PLW0603
     _lock = threading.Lock()
     if _runtime is not None:
+        if _runtime.fleet.arena is not None:
+            _runtime.fleet.arena.after_fork_in_child()
         _before_fork.append(_runtime)  # kept, so that nothing of it is closed here
         _runtime.end("this process was forked while the run was open, and its workers stayed with the parent")
     _runtime = None
 
 
-os.register_at_fork(after_in_child=_forget_after_fork)
+os.register_at_fork(before=_pin_before_fork, after_in_child=_forget_after_fork)

@@ -30,32 +30,19 @@ from flazy.workers.pool import Pool, ThreadPool
 from flazy.workers.processes import ProcessPool, surroundings
 from flazy.workers.task import Failure
 
-__all__ = ["Scope", "SegmentStage", "open_segment"]
+__all__ = ["SegmentStage", "open_segment"]
 
 CLOSE_SECONDS = 2.0  # for which close() waits for a feeder that is inside the upstream's code
 FLUSH_SECONDS = 0.005  # after which a waiting consumer sends off a chunk that is not full
 
 
-class Scope:
-    """The workers of one pass, which stages that open one after the other share."""
-
-    def __init__(self) -> None:
-        self.runtime = runtime()
-
-    def close(self) -> None:
-        """Let the workers end."""
-        self.runtime.post(lambda: self.runtime.fleet.retire(self))
-
-
-def open_segment(
-    chain: Chain, upstream: Stage, kernel: Callable[[tuple[Op, ...]], bytes], scope: Scope
-) -> SegmentStage:
+def open_segment(chain: Chain, upstream: Stage, kernel: Callable[[tuple[Op, ...]], bytes]) -> SegmentStage:
     """Open a parallel stage; its workers start now, its feeder with the first sample that is asked for."""
-    hub = scope.runtime
+    hub = runtime()
     where = chain.where
     pool: Pool
     if isinstance(where, Processes):
-        pool = ProcessPool(where.n, kernel(chain.ops), surroundings(), scope, hub.fleet)
+        pool = ProcessPool(where.n, kernel(chain.ops), surroundings(), hub.fleet)
     else:
         assert where is not None
         pool = ThreadPool(where.n, chain.ops, hub.post)

@@ -142,7 +142,7 @@ class Session:
         self._promised -= self._permitted.popleft()
         self.samples_in += samples
         self._under_way[self._accepted] = _UnderWay(origin, samples, payload.nbytes)
-        self._waiting.append(Accepted(self._accepted, Inputs(origin, payload), samples, payload.nbytes))
+        self._waiting.append(Accepted(self._accepted, Inputs(origin, payload, samples), samples, payload.nbytes))
         self._accepted += 1
         self._admit()
 

@@ -6,8 +6,13 @@ A map of this folder::
     packing.py    values into one msgpack skeleton; draws the layout, with our extension types
     unpacking.py  a skeleton back into values, nothing believed and nothing executed
     arrays.py     dtypes and arrays as plain data and raw memory, and back, with every claim checked
+    payload.py    values that wait: as they are, as frames, or with large frames in shared memory
+    arena.py      the shared memory: one anonymous file in blocks that are used again
+    wire.py       the messages and their headers
+    hub.py        the driver's sockets
+    link.py       a worker's sockets
 
 Not here: what a message means (``flazy.core``), who sends it (``flazy.workers``), where results wait
-(``flazy.run``).  The one rule: this folder imports nothing of flazy but ``flazy.errors``; msgpack and
-msgpack-numpy are imported here and nowhere else.
+(``flazy.run``).  The one rule: this folder imports nothing of flazy but ``flazy.errors`` and ``flazy.sample``;
+msgpack, msgpack-numpy and zmq are imported here and nowhere else.
 """

@@ -7,12 +7,14 @@ returned.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import zmq
 
-from flazy.transport.payload import Encoded, Payload
-from flazy.transport.wire import Message, pack, unpack
+from flazy.transport.arena import Block, Window
+from flazy.transport.payload import Encoded, Payload, Placed
+from flazy.transport.wire import Close, Message, Result, Task, pack, unpack
 
 __all__ = ["Link", "SocketLink"]
 
@@ -33,9 +35,11 @@ class Link(Protocol):
 
 
 class SocketLink:
-    """A link over ZeroMQ; its sockets belong to the thread that makes it."""
+    """A link over ZeroMQ, with a window on the arena; its sockets belong to the thread that makes it."""
 
-    def __init__(self, tasks: str, results: str) -> None:
+    def __init__(self, tasks: str, results: str, arena: int | None = None) -> None:
+        self._window = Window(arena) if arena is not None else None
+        self._lent: dict[tuple[int, int], Block] = {}
         self._context = zmq.Context()
         self._tasks: zmq.Socket[bytes] = self._context.socket(zmq.PULL)
         self._tasks.setsockopt(zmq.RCVHWM, 0)
@@ -51,10 +55,20 @@ class SocketLink:
             frames = self._tasks.recv_multipart(0 if wait else zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return None
-        return unpack([frame.buffer for frame in frames])
+        message = unpack([frame.buffer for frame in frames])
+        if isinstance(message, Task) and message.block is not None:
+            self._lent[message.run, message.task] = message.block
+        elif isinstance(message, Close):
+            self._lent = {key: block for key, block in self._lent.items() if key[0] != message.run}
+        return message
 
     def send(self, message: Message) -> None:
-        """Send a message."""
+        """Send a message; large arrays go into the block that came with the task, if one did."""
+        if isinstance(message, Result) and isinstance(message.payload, Encoded) and self._window is not None:
+            block = self._lent.pop((message.run, message.task), None)
+            if block is not None and message.payload.large:
+                placed = Placed.into(self._window.bytes_of(block), message.payload.frames)
+                message = replace(message, payload=placed)
         self._results.send_multipart(pack(message), copy=True)
 
     def payload(self, values: Sequence[object]) -> Payload:

@@ -16,8 +16,9 @@ from typing import Any
 
 from flazy.errors import ProtocolError
 from flazy.sample import Origin
+from flazy.transport.arena import Block
 from flazy.transport.codec import Buffer, decode, encode
-from flazy.transport.payload import Encoded, Payload
+from flazy.transport.payload import Encoded, Payload, Placed
 
 __all__ = [
     "Bye",
@@ -36,7 +37,7 @@ __all__ = [
 
 VERSION = 1
 HEADER = struct.Struct("<BBBxIQQQQQ")
-LAST = 1
+LAST, PLACED = 1, 2
 
 Numbers = tuple[int, int, int]
 
@@ -55,7 +56,10 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Work on some inputs: leave out the first ``skip`` outputs, send at most ``credit`` parts."""
+    """Work on some inputs: leave out the first ``skip`` outputs, send at most ``credit`` parts.
+
+    Large arrays of the first part may be written into ``block``.
+    """
 
     run: int
     task: int
@@ -64,6 +68,7 @@ class Task:
     credit: int
     origin: Origin
     payload: Payload
+    block: Block | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +97,10 @@ class Bye:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """A worker is ready."""
+    """A worker is ready for a run: it has started, or has closed the last one."""
 
     worker: int
+    pid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +145,16 @@ def pack(message: Message) -> list[Buffer]:
             origin = message.origin
             numbers = (message.attempt, message.skip, message.credit)
             head = _header(TASK, run=message.run, task=message.task, numbers=numbers)
-            return [head, *encode([origin.cycle, origin.first, origin.listed])[:1], *_frames(message.payload)]
+            block = message.block and (message.block.offset, message.block.size, *message.block.of)
+            return [head, *encode([origin.cycle, origin.first, origin.listed, block])[:1], *_frames(message.payload)]
         case Result():
             numbers = (message.start, message.outputs, message.nanos)
             whose = {"worker": message.worker, "run": message.run, "task": message.task}
-            return [_header(RESULT, last=message.last, numbers=numbers, **whose), *_frames(message.payload)]
+            flags = LAST * message.last
+            if isinstance(message.payload, Placed):
+                head = _header(RESULT, flags=flags | PLACED, numbers=numbers, **whose)
+                return [head, *encode([message.payload.spans]), *message.payload.frames]
+            return [_header(RESULT, flags=flags, numbers=numbers, **whose), *_frames(message.payload)]
         case Granted():
             return [_header(GRANTED, run=message.run, task=message.task, numbers=(message.parts, 0, 0))]
         case Open():
@@ -153,7 +164,7 @@ def pack(message: Message) -> list[Buffer]:
         case Bye():
             return [_header(BYE)]
         case Hello():
-            return [_header(HELLO, worker=message.worker)]
+            return [_header(HELLO, worker=message.worker, numbers=(message.pid, 0, 0))]
         case Refused():
             return [_header(REFUSED, worker=message.worker, run=message.run), *encode([message.reason])]
         case Logged():
@@ -177,10 +188,12 @@ def unpack(frames: Sequence[Buffer]) -> Message:
     rest = frames[1:]
     match kind:
         case 2:  # TASK
-            cycle, first, listed = _read(rest[:1], 3)
-            return Task(run, task, a, b, c, Origin(cycle, first, listed), Encoded(rest[1:]))
+            cycle, first, listed, block = _read(rest[:1], 4)
+            lent = block and Block(*block)
+            return Task(run, task, a, b, c, Origin(cycle, first, listed), Encoded(rest[1:]), lent)
         case 7:  # RESULT
-            return Result(worker, run, task, a, b, bool(flags & LAST), c, Encoded(rest))
+            payload = Placed(rest[1:], _read(rest[:1], 1)[0]) if flags & PLACED else Encoded(rest)
+            return Result(worker, run, task, a, b, bool(flags & LAST), c, payload)
         case 3:  # GRANTED
             return Granted(run, task, a)
         case 1 if rest:  # OPEN
@@ -190,7 +203,7 @@ def unpack(frames: Sequence[Buffer]) -> Message:
         case 5:  # BYE
             return Bye()
         case 6:  # HELLO
-            return Hello(worker)
+            return Hello(worker, a)
         case 8:  # REFUSED
             return Refused(worker, run, str(_read(rest, 1)[0]))
         case 9:  # LOGGED
@@ -199,9 +212,9 @@ def unpack(frames: Sequence[Buffer]) -> Message:
 
 
 def _header(
-    kind: int, *, last: bool = False, worker: int = 0, run: int = 0, task: int = 0, numbers: Numbers = (0, 0, 0)
+    kind: int, *, flags: int = 0, worker: int = 0, run: int = 0, task: int = 0, numbers: Numbers = (0, 0, 0)
 ) -> bytes:
-    return HEADER.pack(kind, VERSION, LAST * last, worker, run, task, *numbers)
+    return HEADER.pack(kind, VERSION, flags, worker, run, task, *numbers)
 
 
 def _frames(payload: Payload) -> Sequence[Buffer]:

@@ -4,7 +4,9 @@
 task       one task under way in a worker: outputs, parts, what failed
 loop       what a worker does with messages; the same in a process and in a thread
 process    the entry of a worker process: surroundings, output, death pipe
-launch     start a worker process, watch it, end it
+launch     one worker process: start it, watch it, end it
+zygote     the clean process that forks workers
+freshness  whether what a worker has imported has changed
 mailbox    how other threads reach the hub, or the relay
 relay      what workers print and log, brought to the caller
 fleet      the worker processes of this process: who works for whom

@@ -1,8 +1,7 @@
-"""The worker processes of this process: who works for whom, who is new, who is ending, who died.
+"""The worker processes of this process: who works for whom, who is new, idle or ending, who died.
 
-Owned by the hub thread, like everything that touches a socket.  A worker works for one parallel stage at a time and
-belongs to one *scope* (a pass over a dataset): within it, it is given on to the next stage that opens, as under
-``repeat()``.
+Owned by the hub thread, like everything that touches a socket.  A worker works for one parallel stage at a time, then
+waits, warm, for the next that opens with equal surroundings: another repetition, another pass, another pipeline.
 """
 
 from __future__ import annotations
@@ -12,22 +11,28 @@ import os
 import shutil
 import signal
 import time
-import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 from flazy.core.events import Blame
-from flazy.errors import ClosedRun, ProtocolError, WorkerError, WorkerPoolBroken
+from flazy.errors import ProtocolError, WorkerError, WorkerPoolBroken
+from flazy.transport import arena
+from flazy.transport.arena import Arena, Block
 from flazy.transport.codec import Buffer
 from flazy.transport.hub import Hub
+from flazy.transport.payload import Placed
 from flazy.transport.wire import Bye, Close, Hello, Logged, Message, Open, Refused, Result, pack, unpack
-from flazy.workers.launch import Process
+from flazy.workers import launch, zygote
 from flazy.workers.relay import Relay
 
 __all__ = ["Fleet", "Tenant", "Worker"]
 
 START_SECONDS = 60.0
+LOOK_SECONDS = 0.2  # between looks at workers that nothing tells of
+ZYGOTE = 0  # its number in the relay; workers are numbered from 1
+IDLE_SECONDS = 30.0  # for which a worker waits for more to do
+FREE_SECONDS = 0.5  # for which a stage waits for a worker that still works on a sample of a run that was closed
 GRACE_SECONDS = 1.0  # from Bye to SIGTERM, and from SIGTERM to SIGKILL
 
 log = logging.getLogger("flazy")
@@ -53,14 +58,20 @@ class Tenant(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """One worker process; ``owner`` is whom it works for, ``deadline`` when the next step towards its end is due."""
+    """One worker process.
+
+    ``owner`` is whom it works for; ``opened`` what it was last told to be ready for; ``started`` and ``ready`` whether
+    it has ever said, and now says, that it can; ``deadline`` when `Fleet` must look at it again.
+    """
 
     number: int
-    process: Process
-    scope: object
+    process: launch.Worker
     owner: Tenant | None
     opened: Open
+    pid: int = 0
+    started: bool = False
     ready: bool = False
+    blocks: dict[tuple[int, int], Block] = field(default_factory=dict)  # lent with tasks: by run and task
     ending: bool = False
     deadline: float | None = None
     signals: tuple[int, ...] = (signal.SIGTERM, signal.SIGKILL)
@@ -82,88 +93,97 @@ class Fleet:
         self.relay = Relay()
         self._post = post
         self._alive_read, self._alive_write = os.pipe()
+        self.arena = Arena() if zygote.is_supported() and arena.is_supported() else None
+        self._zygote: zygote.Zygote | None = None
         self._workers: dict[int, Worker] = {}
         self._buried: set[int] = set()  # dead, and their last words not yet read
-        self._retired: weakref.WeakSet[object] = weakref.WeakSet()
         self._numbers = 0
 
     # For pools --------------------------------------------------------------------------------------
 
-    def lease(self, n: int, owner: Tenant, scope: object, opened: Open) -> None:
-        """Give ``n`` workers to an owner: idle ones of its scope, and new ones; none once the scope was retired."""
-        if scope in self._retired:
-            owner.broken(ClosedRun("this run is closed"))
-            return
-        ours = [worker for worker in self._workers.values() if worker.scope is scope and not worker.ending]
-        idle = [worker for worker in ours if worker.owner is None]
-        for worker in idle[:n]:
+    def lease(self, n: int, owner: Tenant, opened: Open) -> None:
+        """Give ``n`` workers to an owner: warm ones with equal surroundings, then new ones."""
+        warm = [worker for worker in self._workers.values() if worker.started and self._suits(worker, opened)]
+        warm.sort(key=lambda worker: not worker.ready)
+        for worker in warm[:n]:
             worker.owner, worker.opened = owner, opened
+            worker.deadline = None if worker.ready else time.monotonic() + FREE_SECONDS
             if worker.ready:
                 self._join(worker)
-        for _ in range(n - len(idle)):
-            self.start(owner, scope, opened)
+        for _ in range(n - len(warm)):
+            self.start(owner, opened)
 
-    def start(self, owner: Tenant, scope: object, opened: Open) -> None:
+    def start(self, owner: Tenant, opened: Open) -> None:
         """Start one worker."""
         number = self._numbers = self._numbers + 1
-        tasks = self.hub.add(number)
+        addresses = {"tasks": self.hub.add(number), "results": self.hub.endpoint("results")}
+        argument = {"worker": number, "alive": self._alive_read, "driver": os.getpid(), **addresses}
+        if self.arena is not None:
+            argument["arena"] = self.arena.file
         try:
-            process = Process(number, tasks, self.hub.endpoint("results"), self._alive_read)
+            process = self._launched(argument)
         except WorkerError as error:
             self.hub.remove(number)
             owner.broken(error)
             return
-        worker = Worker(number, process, scope, owner, opened)
-        worker.deadline = time.monotonic() + START_SECONDS
-        self._workers[number] = worker
+        self._workers[number] = Worker(number, process, owner, opened, deadline=time.monotonic() + START_SECONDS)
         self.relay.add(number, process.outputs)
+
+    def lend(self, number: int, run: int, task: int, nbytes: int) -> Block | None:
+        """Give a worker a place for the large arrays of a task; none where there is no room, or no arena."""
+        worker = self._workers.get(number)
+        if self.arena is None or worker is None or (run, task) in worker.blocks:
+            return None
+        block = self.arena.allocate(nbytes)
+        if block is not None:
+            worker.blocks[run, task] = block
+        return block
 
     def send(self, number: int, message: Message) -> None:
         """Send to a worker; never blocks."""
         self.hub.send(number, pack(message))
 
     def release(self, owner: Tenant) -> None:
-        """Take an owner's workers back; what they still send for it is dropped."""
+        """Take an owner's workers back, to wait for the next; what they still send for it is dropped."""
         for worker in self._workers.values():
             if worker.owner is owner:
                 worker.owner = None
-                if worker.ready and not worker.ending:
+                if worker.started:
+                    worker.deadline = time.monotonic() + IDLE_SECONDS
+                if worker.ready:
+                    worker.ready = False
                     self.send(worker.number, Close(owner.run))
-
-    def retire(self, scope: object) -> None:
-        """Let the workers of a scope end; who still works with them is told."""
-        self._retired.add(scope)
-        ours = [worker for worker in self._workers.values() if worker.scope is scope]
-        owners = [worker.owner for worker in ours if worker.owner is not None]
-        for worker in ours:
-            self._end(worker)
-        for owner in owners:
-            owner.broken(ClosedRun("this run is closed"))
 
     def pid(self, number: int) -> int | None:
         """Give the process id of a worker that is there."""
         worker = self._workers.get(number)
-        return worker.process.pid if worker is not None else None
+        return worker.pid if worker is not None else None
 
     # For the hub thread's loop ----------------------------------------------------------------------
 
     def sentinels(self) -> Iterator[int]:
-        """Give what becomes readable when a worker dies."""
+        """Give what becomes readable when a worker starts or dies."""
+        if self._zygote is not None:
+            yield self._zygote.fileno()
         for worker in self._workers.values():
-            if worker.process.sentinel is not None and worker.number not in self._buried:
-                yield worker.process.sentinel
+            if (sentinel := worker.process.watched()) is not None and worker.number not in self._buried:
+                yield sentinel
 
     def next_deadline(self) -> float | None:
         """Give the time at which `tend` has something to do."""
         deadlines = [worker.deadline for worker in self._workers.values() if worker.deadline is not None]
-        if any(worker.process.sentinel is None for worker in self._workers.values()):
-            deadlines.append(time.monotonic() + 0.2)  # no pidfd on this system: look now and then
+        if any(worker.process.unwatched for worker in self._workers.values()):
+            deadlines.append(time.monotonic() + LOOK_SECONDS)
         return min(deadlines, default=None)
 
     def tend(self) -> None:
         """Read results, send what waited, bury the dead, push on what is overdue; never blocks."""
+        if self._zygote is not None:
+            self._zygote.receive()
+            if self._zygote.broken:
+                self._mourn(self._zygote)
         alive = [worker for worker in self._workers.values() if worker.number not in self._buried]
-        dead = [worker for worker in alive if worker.process.ended()]
+        dead = [worker for worker in alive if worker.process.code() is not None]
         self._receive()  # after the look at the dead: what they sent before counts
         self.hub.flush()
         for worker in dead:
@@ -186,6 +206,10 @@ class Fleet:
     def close(self) -> None:
         """Give everything back; after `empty`, or to leave workers to the end of their pipe."""
         self.relay.stop(timeout_s=2.0)
+        if self._zygote is not None:
+            self._zygote.close(timeout_s=2.0)
+        if self.arena is not None:
+            self.arena.close()
         self.hub.close()
         os.close(self._alive_read)
         os.close(self._alive_write)
@@ -206,12 +230,11 @@ class Fleet:
         match message:
             case Hello():
                 if (worker := self._workers.get(message.worker)) is not None:
-                    worker.ready, worker.deadline = True, worker.deadline if worker.ending else None
-                    self._join(worker)
+                    self._greet(worker, message.pid)
             case Result():
                 worker = self._workers.get(message.worker)
                 if worker is not None and worker.owner is not None and worker.owner.run == message.run:
-                    worker.owner.result(message)
+                    self._result(worker, worker.owner, message)
             case Refused():
                 worker = self._workers.get(message.worker)
                 if worker is not None and worker.owner is not None and worker.owner.run == message.run:
@@ -220,8 +243,68 @@ class Fleet:
             case Logged():
                 self.relay.log(message.record)
 
+    def _result(self, worker: Worker, owner: Tenant, result: Result) -> None:
+        try:
+            found = self._found(worker, result)
+        except ProtocolError as error:
+            self.relay.warn(f"{error}; it is ended")
+            worker.process.end(signal.SIGKILL)
+        else:
+            owner.result(found)
+
+    def _take_back(self, worker: Worker) -> None:
+        for block in worker.blocks.values():
+            assert self.arena is not None
+            self.arena.release(block)
+        worker.blocks.clear()
+
+    def _found(self, worker: Worker, result: Result) -> Result:
+        """Put together a result of which a part lies in a block; the block is then its arrays', and else free."""
+        block = worker.blocks.pop((result.run, result.task), None)
+        if not isinstance(result.payload, Placed):
+            if block is not None and self.arena is not None:
+                self.arena.release(block)
+            return result
+        if block is None or self.arena is None or result.payload.extent > block.size:
+            raise ProtocolError(f"worker {worker.number} wrote where it was lent nothing")
+        return replace(result, payload=result.payload.found(self.arena.bytes_of(block, result.payload.extent)))
+
+    def _launched(self, argument: dict[str, Any]) -> launch.Worker:
+        if self.arena is None:
+            return launch.Process(argument, self._alive_read)
+        if self._zygote is not None and self._zygote.broken:
+            self._mourn(self._zygote)
+        if self._zygote is None:
+            self._zygote = zygote.Zygote(self._alive_read, self.arena.file)
+            self.relay.add(ZYGOTE, self._zygote.outputs)
+        return self._zygote.start(argument)
+
+    def _mourn(self, dead: zygote.Zygote) -> None:
+        """Do without a dead zygote; the next start makes another, and who waits for this one is told its last words."""
+        self._zygote = None
+
+        def bury(words: str) -> None:
+            dead.bury(words)
+            dead.close(timeout_s=0)
+
+        self.relay.finish(ZYGOTE, lambda words: self._post(lambda: bury(words)))
+
+    def _suits(self, worker: Worker, opened: Open) -> bool:
+        """Say whether a worker is free, and was last in surroundings that what it imported would not differ in."""
+        mine, other = worker.opened.surroundings, opened.surroundings
+        same = all(mine[name] == other[name] for name in ("path", "environment"))
+        return same and worker.owner is None and not worker.ending and worker.number not in self._buried
+
+    def _greet(self, worker: Worker, pid: int) -> None:
+        worker.pid, worker.started, worker.ready = pid, True, True
+        self._take_back(worker)  # what was lent for a run that is closed: nothing writes there any more
+        if worker.ending:
+            return
+        worker.deadline = None if worker.owner is not None else time.monotonic() + IDLE_SECONDS
+        self._join(worker)
+
     def _join(self, worker: Worker) -> None:
-        if worker.owner is not None and not worker.ending:
+        if worker.owner is not None:
             self.send(worker.number, worker.opened)
             worker.owner.joined(worker.number)
 
@@ -232,13 +315,21 @@ class Fleet:
             worker.deadline = time.monotonic() + GRACE_SECONDS
 
     def _overdue(self, worker: Worker, now: float) -> None:
-        """Take the next step: a worker that does not start, or does not end, is killed."""
-        if not worker.ending:
-            owner, pid = worker.owner, worker.process.pid
+        """Take the next step with a worker that is idle, still busy for others, does not start, or does not end."""
+        if worker.ending:
+            self._signal(worker, now)
+        elif worker.owner is None:
             self._end(worker)
-            if owner is not None:
-                owner.broken(WorkerPoolBroken(f"worker process {pid} was not ready within {START_SECONDS:.0f} s"))
-            return
+        elif worker.started:
+            owner, worker.owner = worker.owner, None
+            worker.deadline = now + IDLE_SECONDS
+            self.start(owner, worker.opened)
+        else:
+            owner = worker.owner
+            self._end(worker)
+            owner.broken(WorkerPoolBroken(f"a worker process was not ready within {START_SECONDS:.0f} s"))
+
+    def _signal(self, worker: Worker, now: float) -> None:
         if worker.signals:
             number, *rest = worker.signals
             worker.signals = tuple(rest)
@@ -249,7 +340,8 @@ class Fleet:
         """Wait for a dead worker's last words, then report it."""
         self._buried.add(worker.number)
         self.hub.remove(worker.number)
-        self.relay.finish(worker.number, lambda words: self._post(lambda: self._report(worker, words)))
+        said = worker.process.last_words
+        self.relay.finish(worker.number, lambda words: self._post(lambda: self._report(worker, words or said)))
 
     def _report(self, worker: Worker, last_words: str) -> None:
         self._receive()
@@ -257,10 +349,11 @@ class Fleet:
         self._buried.discard(worker.number)
         blame, (how, own) = worker.process.running(), worker.process.exit()
         worker.process.close()
+        self._take_back(worker)
         owner = worker.owner
         if owner is None or worker.ending:
             return
-        reason = f"worker process {worker.process.pid} {how}"
+        reason = f"worker process {worker.pid or worker.process.pid} {how}"
         if last_words:
             reason += f"; its last words:\n{last_words}\n"
         found = Blame(blame[1], blame[2], own) if blame is not None and blame[0] == owner.run else None

@@ -1,4 +1,4 @@
-"""Start one worker process, watch it and end it.  Decides nothing: the fleet does."""
+"""One worker process: start it, watch it, end it.  Decides nothing: the fleet does."""
 
 from __future__ import annotations
 
@@ -10,69 +10,65 @@ import struct
 import subprocess
 import sys
 import tempfile
-from typing import IO
+from typing import IO, Any
 
 from flazy import errors
 from flazy.errors import WorkerError
 from flazy.plan.kernel import INDEX
-from flazy.workers.process import RECORD_BYTES
+from flazy.workers.process import RECORD_BYTES, STALE
 
-__all__ = ["Process"]
+__all__ = ["ROOT", "STALE", "UNKNOWN", "Process", "Worker", "interpreter"]
 
 ROOT = str(pathlib.Path(errors.__file__).parent.parent)
 START = "import sys; sys.path.insert(0, sys.argv[1]); from flazy.workers.process import main; main(sys.argv[2])"
+
+UNKNOWN = 1000  # for an exit code that nobody can tell
 
 # Deaths that are the function's own doing; every other signal comes from outside.
 OWN_SIGNALS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 
 
-class Process:
-    """A worker process: a fresh interpreter, not a fork of the caller, which may hold threads or a GPU.
+class Worker:
+    """What is common to worker processes, however they are started.
 
-    Parameters
+    Attributes
     ----------
-    worker
-        Its number.
-    tasks, results
-        The addresses that it connects to.
-    alive
-        The reading end of the pipe whose end tells it that the driver is gone.
+    pid : int or None
+        None until it is known.
+    sentinel : int or None
+        A pidfd, readable when the process has ended; None where there is none.
+    outputs : pair of binary files
+        The reading ends of its standard output and error.
     """
 
-    def __init__(self, worker: int, tasks: str, results: str, alive: int) -> None:
-        if not sys.executable:
-            raise WorkerError("worker processes need sys.executable, which is empty here; use Threads(n)")
-        self._record = _memory_file(f"flazy-worker-{worker}")
-        argument = {"worker": worker, "tasks": tasks, "results": results, "alive": alive, "record": self._record}
-        try:
-            self._popen = subprocess.Popen(  # noqa: S603 - our own interpreter and our own arguments
-                [sys.executable, "-c", START, ROOT, json.dumps(argument)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=(alive, self._record),
-                start_new_session=True,
-            )
-        except OSError as error:
-            os.close(self._record)
-            raise WorkerError(f"a worker process could not be started: {error}") from error
-        self.pid = self._popen.pid
-        self.sentinel: int | None = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
+    pid: int | None = None
+    sentinel: int | None = None
+    last_words = ""  # what is known of why it ended, beside its own standard error
+    outputs: tuple[IO[bytes], IO[bytes]]
+
+    def __init__(self, worker: int) -> None:
+        self.record = _memory_file(f"flazy-worker-{worker}")
 
     @property
-    def outputs(self) -> tuple[IO[bytes], IO[bytes]]:
-        """The reading ends of its standard output and error."""
-        assert self._popen.stdout is not None
-        assert self._popen.stderr is not None
-        return self._popen.stdout, self._popen.stderr
+    def unwatched(self) -> bool:
+        """Whether somebody must look now and then if it has ended, since nothing tells."""
+        return False
 
-    def ended(self) -> bool:
-        """Say whether it has ended; if so, it is reaped."""
-        return self._popen.poll() is not None
+    def watched(self) -> int | None:
+        """Give the file that becomes readable at its end, where that is what tells."""
+        return self.sentinel
+
+    def code(self) -> int | None:
+        """Give the exit code once it has ended: negative for a signal, `UNKNOWN` where nobody can tell; never waits."""
+        raise NotImplementedError
 
     def exit(self) -> tuple[str, bool]:
         """Say how it ended, and whether that was its own doing; only after it has ended."""
-        code = self._popen.returncode
+        code = self.code()
+        if code is None or code == UNKNOWN:
+            return "ended, nobody knows how", False
+        if code == STALE:
+            return "ended, since modules that it had loaded have changed", False
         if code >= 0:
             return f"exited with code {code}", True
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
@@ -80,22 +76,83 @@ class Process:
 
     def running(self) -> tuple[int, int, int] | None:
         """Give run, task and index of the input that ran last, if one was running; readable after its death."""
-        run, task, index = struct.unpack_from("3q", os.pread(self._record, RECORD_BYTES, 0))[: INDEX + 1]
+        run, task, index = struct.unpack_from("3q", os.pread(self.record, RECORD_BYTES, 0))[: INDEX + 1]
         return (run, task, max(index, 0)) if task >= 0 and run > 0 else None
 
     def end(self, number: int) -> None:
         """Send a signal to it and to what it started; nothing if it has ended."""
-        if not self.ended():
-            try:
-                os.killpg(self.pid, number)
-            except (ProcessLookupError, PermissionError):  # it has ended, or has not become a group leader yet
-                self._popen.send_signal(number)
+        if self.code() is None and self.pid is not None:
+            for send in (os.killpg, os.kill):  # it may not have become the leader of its group yet
+                try:
+                    return send(self.pid, number)
+                except (ProcessLookupError, PermissionError):
+                    pass
+        return None
 
     def close(self) -> None:
         """Give back what the driver holds of it; only after it has ended."""
         if self.sentinel is not None:
             os.close(self.sentinel)
-        os.close(self._record)
+        os.close(self.record)
+
+
+class Process(Worker):
+    """A worker that is an interpreter of its own from the start; where there is no zygote.
+
+    Parameters
+    ----------
+    argument
+        What `process.main` is given, but for the record.
+    alive
+        The reading end of the pipe whose end tells it that the driver is gone.
+    """
+
+    def __init__(self, argument: dict[str, Any], alive: int) -> None:
+        super().__init__(argument["worker"])
+        try:
+            self._popen = interpreter(
+                [START, ROOT, json.dumps({**argument, "record": self.record})],
+                (alive, self.record),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except WorkerError:
+            os.close(self.record)
+            raise
+        self.pid = self._popen.pid
+        self.sentinel = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
+        assert self._popen.stdout is not None
+        assert self._popen.stderr is not None
+        self.outputs = (self._popen.stdout, self._popen.stderr)
+
+    @property
+    def unwatched(self) -> bool:
+        """Without pidfds."""
+        return self.sentinel is None
+
+    def code(self) -> int | None:
+        """Give the exit code; the process is reaped by the first look after its end."""
+        return self._popen.poll()
+
+
+def interpreter(
+    arguments: list[str], descriptors: tuple[int, ...], *, environment: dict[str, str] | None = None, **pipes: int
+) -> subprocess.Popen[bytes]:
+    """Start a fresh Python in a session of its own, without standard input, holding some of our descriptors."""
+    if not sys.executable:
+        raise WorkerError("worker processes need sys.executable, which is empty here; use Threads(n)")
+    try:
+        made: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - our own interpreter and our own arguments
+            [sys.executable, "-c", *arguments],
+            stdin=subprocess.DEVNULL,
+            pass_fds=descriptors,
+            start_new_session=True,
+            env=environment,
+            **pipes,  # type: ignore[call-overload]
+        )
+    except OSError as error:
+        raise WorkerError(f"a worker process could not be started: {error}") from error
+    return made
 
 
 def _memory_file(name: str) -> int:

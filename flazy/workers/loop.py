@@ -6,6 +6,7 @@ The lowest task that has credit runs next.  Messages are looked at between parts
 from __future__ import annotations
 
 import logging
+import os
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,19 +39,29 @@ class Loop:
         Where it notes what it runs; see `Work`.
     load
         Makes a kernel of what `Open` carries, in the surroundings that it describes.
+    settle
+        Called after each part, when functions may have imported modules.
     """
 
-    def __init__(self, worker: int, link: Link, record: Record, load: Callable[[Open], Kernel]) -> None:
+    def __init__(
+        self,
+        worker: int,
+        link: Link,
+        record: Record,
+        load: Callable[[Open], Kernel],
+        settle: Callable[[], None] | None = None,
+    ) -> None:
         self._worker = worker
         self._link = link
         self._record = record
         self._load = load
+        self._settle = settle
         self._kernels: dict[int, Kernel] = {}
         self._works: dict[tuple[int, int], Work] = {}
 
     def serve(self) -> None:
         """Work until `Bye`; what the functions opened is closed then."""
-        self._link.send(Hello(self._worker))
+        self._link.send(Hello(self._worker, os.getpid()))
         try:
             while True:
                 ready = min((key for key, work in self._works.items() if work.credit), default=None)
@@ -79,12 +90,15 @@ class Loop:
                     work.credit += message.parts
             case Close():
                 self._forget(message.run)
+                self._link.send(Hello(self._worker, os.getpid()))
 
     def _step(self, key: tuple[int, int]) -> None:
         work = self._works[key]
         made = work.part()
         payload, made = self._packed(made)
         idle(self._record)
+        if self._settle is not None:
+            self._settle()
         work.credit -= 1
         if made.last:
             del self._works[key]

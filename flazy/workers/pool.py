@@ -16,6 +16,7 @@ from flazy.core.events import Blame, Grant, Send
 from flazy.errors import WorkerError
 from flazy.plan.kernel import Kernel, Op
 from flazy.sample import Origin
+from flazy.transport.arena import Block
 from flazy.transport.payload import Payload, Plain
 from flazy.transport.wire import Bye, Close, Granted, Hello, Message, Open, Refused, Result, Task
 from flazy.workers.loop import Loop
@@ -65,15 +66,16 @@ class Inputs(NamedTuple):
 
     origin: Origin
     payload: Payload
+    samples: int
 
 
-def message_of(owner: Owner, command: Send | Grant) -> Message:
+def message_of(owner: Owner, command: Send | Grant, block: Block | None = None) -> Message:
     """Spell a command as a message; the inputs of a task are its origin and payload."""
     if isinstance(command, Grant):
         return Granted(owner.run, command.task, command.parts)
     assert isinstance(command.inputs, Inputs)
-    origin, payload = command.inputs
-    return Task(owner.run, command.task, command.attempt, command.skip, command.credit, origin, payload)
+    origin, payload, _ = command.inputs
+    return Task(owner.run, command.task, command.attempt, command.skip, command.credit, origin, payload, block)
 
 
 class _Queues:

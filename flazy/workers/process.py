@@ -24,11 +24,13 @@ from flazy.plan.kernel import Kernel
 from flazy.plan.shipping import load_kernel
 from flazy.transport.link import SocketLink
 from flazy.transport.wire import Logged, Open
+from flazy.workers.freshness import Imported
 from flazy.workers.loop import Loop
 
-__all__ = ["RECORD_BYTES", "main"]
+__all__ = ["RECORD_BYTES", "STALE", "main"]
 
 RECORD_BYTES = 64
+STALE = 4  # exit code of a worker that has loaded what has changed since
 ORPHAN = 3  # exit code of a worker whose driver is gone
 
 
@@ -36,41 +38,73 @@ def main(argument: str) -> None:
     """Run a worker; ``argument`` is what `launch` put together."""
     given = json.loads(argument)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    faulthandler.enable()
-    watch = (given["alive"], os.getppid(), str(pathlib.Path(given["tasks"].removeprefix("ipc://")).parent))
+    watch = (given["alive"], given["driver"], str(pathlib.Path(given["tasks"].removeprefix("ipc://")).parent))
     threading.Thread(target=_end_with_driver, args=watch, name="flazy-driver", daemon=True).start()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    # Made anew: in a fork of the zygote they still take their descriptors for the zygote's, which may be files.
+    sys.stdout = _lines_to(1)
+    sys.stderr = _lines_to(2)
+    faulthandler.enable()
     sys.breakpointhook = _no_breakpoint
-    link = SocketLink(given["tasks"], given["results"])
+    link = SocketLink(given["tasks"], given["results"], given.get("arena"))
     logging.getLogger().addHandler(_Forward(given["worker"], link))
     record = memoryview(mmap.mmap(given["record"], RECORD_BYTES)).cast("q")
     record[1] = -1
     try:
-        Loop(given["worker"], link, record, _load).serve()
+        loader = _Loader()
+        Loop(given["worker"], link, record, loader.load, loader.note).serve()
     finally:
         link.close()
 
 
-def _load(message: Open) -> Kernel:
-    """Put on the caller's surroundings, then unpickle its functions."""
-    around = message.surroundings
-    os.chdir(around["directory"])
-    sys.path[:] = around["path"]
-    os.environ.clear()
-    os.environ.update(around["environment"])
-    for name, level in around["log_levels"].items():
-        logging.getLogger(name).setLevel(level)
-    return load_kernel(message.kernel)
+def _lines_to(descriptor: int) -> io.TextIOWrapper:
+    raw = io.FileIO(descriptor, "w", closefd=False)
+    return io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True)
+
+
+class _Loader:
+    """Put on the caller's surroundings, then unpickle its functions; a worker that is stale ends instead."""
+
+    def __init__(self) -> None:
+        self._imported = Imported()
+        self._known = len(sys.modules)
+
+    def load(self, message: Open) -> Kernel:
+        """Make a kernel."""
+        if not self._imported.is_fresh():
+            os._exit(STALE)
+        around = message.surroundings
+        os.chdir(around["directory"])
+        sys.path[:] = around["path"]
+        os.environ.clear()
+        os.environ.update(around["environment"])
+        for name, level in around["log_levels"].items():
+            logging.getLogger(name).setLevel(level)
+        try:
+            return load_kernel(message.kernel)
+        finally:
+            self.note()
+
+    def note(self) -> None:
+        """Note what has been imported; a look at one number, most of the time."""
+        if len(sys.modules) != self._known:
+            self._known = len(sys.modules)
+            self._imported.note()
 
 
 def _end_with_driver(alive: int, driver: int, folder: str) -> NoReturn:
-    """Wait for the end of the pipe; look at the parent too, since a child of the driver may hold the pipe open."""
-    while not select.select([alive], [], [], 1.0)[0] and os.getppid() == driver:
+    """Wait for the end of the pipe; look at the driver too, since a child of its may hold the pipe open."""
+    while not select.select([alive], [], [], 1.0)[0] and _exists(driver):
         pass
     shutil.rmtree(folder, ignore_errors=True)  # what the driver would have done at its end
     os._exit(ORPHAN)
+
+
+def _exists(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)  # somebody else's: it is there
+    return True
 
 
 def _no_breakpoint(*_args: Any, **_kwargs: Any) -> NoReturn:

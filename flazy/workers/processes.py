@@ -11,13 +11,15 @@ from typing import Any
 
 from flazy.core.events import Blame, Grant, Send
 from flazy.errors import WorkerPoolBroken
-from flazy.transport.payload import Encoded, Payload
+from flazy.transport.arena import Block
+from flazy.transport.payload import LARGE, Encoded, Payload
 from flazy.transport.wire import Open, Result
 from flazy.workers.fleet import Fleet
-from flazy.workers.pool import Owner, message_of
+from flazy.workers.pool import Inputs, Owner, message_of
 
 __all__ = ["ProcessPool", "surroundings"]
 
+SPARE = 1.02  # of the bytes that are expected, for arrays that differ a little and for their alignment
 FAILED_STARTS = 3  # workers that may die by their own doing before they are ready, one after the other
 KILLS_TO_DEATHS = 8  # so many more deaths by signals from outside are borne than deaths by their own doing
 
@@ -29,11 +31,10 @@ class ProcessPool:
     worker is replaced here.
     """
 
-    def __init__(self, n: int, kernel: bytes, around: dict[str, Any], scope: object, fleet: Fleet) -> None:
+    def __init__(self, n: int, kernel: bytes, around: dict[str, Any], fleet: Fleet) -> None:
         self._n = n
         self._kernel = kernel
         self._around = around
-        self._scope = scope
         self._fleet = fleet
         self._owner: Owner | None = None
         self._opened: Open | None = None
@@ -42,18 +43,21 @@ class ProcessPool:
         self._fruitless = {True: 0, False: 0}  # deaths since the last result, own and by others
         self._failed_starts = 0
         self._exits: list[str] = []
+        self._samples: dict[int, int] = {}  # of the tasks that are under way
+        self._large = 0.0  # bytes of large arrays that a sample gave of late
         self.run = 0
 
     def open(self, owner: Owner) -> None:
         """Lease the workers."""
         self._owner, self.run = owner, owner.run
         self._opened = Open(owner.run, self._kernel, self._around)
-        self._fleet.lease(self._n, self, self._scope, self._opened)
+        self._fleet.lease(self._n, self, self._opened)
 
     def send(self, command: Send | Grant) -> None:
-        """Send a message."""
+        """Send a message, and with a task a block for the large arrays that are to be expected of it."""
         if self._owner is not None:
-            self._fleet.send(command.worker, message_of(self._owner, command))
+            block = self._lent(command) if isinstance(command, Send) else None
+            self._fleet.send(command.worker, message_of(self._owner, command, block))
 
     def close(self) -> None:
         """Give the workers back to the fleet."""
@@ -81,6 +85,7 @@ class ProcessPool:
     def result(self, result: Result) -> None:
         """Pass on; work is getting done."""
         self._fruitless = {True: 0, False: 0}
+        self._measure(result)
         if self._owner is not None:
             self._owner.result(result)
 
@@ -102,12 +107,26 @@ class ProcessPool:
         elif self._fruitless[True] > most or self._fruitless[False] > most * KILLS_TO_DEATHS:
             self._give_up("die faster than they work")
         else:
-            self._fleet.start(self, self._scope, opened)
+            self._fleet.start(self, opened)
 
     def broken(self, error: BaseException) -> None:
         """Pass on."""
         if self._owner is not None:
             self._owner.broken(error)
+
+    def _lent(self, command: Send) -> Block | None:
+        assert isinstance(command.inputs, Inputs)
+        samples = self._samples[command.task] = command.inputs.samples
+        nbytes = int(self._large * samples * SPARE)
+        return self._fleet.lend(command.worker, self.run, command.task, nbytes) if nbytes >= LARGE else None
+
+    def _measure(self, result: Result) -> None:
+        """Learn how much a sample weighs: at once if more than before, slowly if less."""
+        assert isinstance(result.payload, Encoded)
+        found = result.payload.large / self._samples.get(result.task, 1)
+        self._large = max(found, 0.9 * self._large)
+        if result.last:
+            self._samples.pop(result.task, None)
 
     def _give_up(self, what: str) -> None:
         self.broken(WorkerPoolBroken(f"the workers of this stage {what}. " + "\n".join(self._exits[-3:])))

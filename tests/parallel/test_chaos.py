@@ -29,7 +29,8 @@ class Killer(threading.Thread):
 
     def run(self):
         while not self.over.wait(self.random.uniform(0.05, 0.4)):
-            workers = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+            children = psutil.Process().children(recursive=True)  # the zygote too
+            workers = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
             if workers:
                 self.random.choice(workers).send_signal(signal.SIGKILL)
                 self.kills += 1

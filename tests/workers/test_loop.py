@@ -1,6 +1,7 @@
 """What a worker does with messages: which task runs when, what leaves it, what it closes."""
 
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ def countdown(x):
 def test_says_hello_before_anything_else():
     link = serve([op("map", abs)])
 
-    assert [Hello(1)] == link.sent
+    assert [Hello(1, os.getpid())] == link.sent
 
 
 def test_one_task_of_a_map_leaves_as_one_part():

@@ -1,9 +1,4 @@
-"""When dead workers are replaced and when the pool gives up; how a real one is watched after its death."""
-
-import os
-import select
-import signal
-import struct
+"""When dead workers are replaced, when the pool gives up, and which tasks get a place for large arrays."""
 
 import pytest
 
@@ -12,7 +7,6 @@ from flazy.errors import WorkerError, WorkerPoolBroken
 from flazy.sample import Origin
 from flazy.transport.payload import Encoded
 from flazy.transport.wire import Result, Task
-from flazy.workers.launch import Process
 from flazy.workers.pool import Inputs
 from flazy.workers.processes import ProcessPool
 
@@ -31,11 +25,12 @@ class FakeFleet:
         self.started = 0
         self.sent = []
         self.released = 0
+        self.lent = []
 
-    def lease(self, n, owner, scope, opened):
+    def lease(self, n, owner, opened):
         self.started += n
 
-    def start(self, owner, scope, opened):
+    def start(self, owner, opened):
         self.started += 1
 
     def send(self, worker, message):
@@ -43,6 +38,9 @@ class FakeFleet:
 
     def release(self, owner):
         self.released += 1
+
+    def lend(self, worker, run, task, nbytes):
+        self.lent.append((worker, run, task, nbytes))
 
     def pid(self, worker):
         return 4000 + worker
@@ -79,7 +77,7 @@ def owner():
 
 @pytest.fixture
 def pool(fleet, owner):
-    made = ProcessPool(2, b"kernel", {}, object(), fleet)
+    made = ProcessPool(2, b"kernel", {}, fleet)
     made.open(owner)
     return made
 
@@ -99,7 +97,7 @@ def broken(owner):
 
 def test_command_becomes_a_message_of_the_run(pool, fleet):
     payload = Encoded.of([1])
-    pool.send(Send(8, 5, Inputs(Origin(0, (1,)), payload), attempt=1, skip=0, credit=2))
+    pool.send(Send(8, 5, Inputs(Origin(0, (1,)), payload, 1), attempt=1, skip=0, credit=2))
     ((worker, message),) = fleet.sent
 
     assert (8, 3, 5, payload) == (worker, message.run, message.task, message.payload)
@@ -175,52 +173,16 @@ def test_worker_is_named_by_its_process_also_after_its_death(pool):
     assert "worker process 4001" == pool.name(1)
 
 
-# A real process -----------------------------------------------------------------------------------------------------
+def test_tasks_get_a_block_once_large_results_were_seen(pool, fleet):
+    def give(task, worker=8, samples=4):
+        inputs = Inputs(Origin(0, (1,)), Encoded.of([1]), samples)
+        pool.send(Send(worker, task, inputs, attempt=1, skip=0, credit=2))
 
+    give(0)
+    before = list(fleet.lent)
+    pool.result(Result(8, 3, 0, 0, 4, True, 5, Encoded([b"", bytes(400_000)])))
+    give(1)
 
-@pytest.fixture
-def process(tmp_path):
-    read, write = os.pipe()
-    made = Process(1, f"ipc://{tmp_path}/tasks", f"ipc://{tmp_path}/results", read)
-    yield made
-    made.end(signal.SIGKILL)
-    made._popen.wait(10)
-    for output in made.outputs:
-        output.close()
-    made.close()
-    os.close(read)
-    os.close(write)
-
-
-def wait_for_end(process):
-    assert select.select([process.sentinel], [], [], 30)[0]
-    assert process.ended()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("number", "own"),
-    [(signal.SIGKILL, False), (signal.SIGTERM, False), (signal.SIGSEGV, True), (signal.SIGABRT, True)],
-)
-def test_death_is_seen_and_named(process, number, own):
-    process.end(number)
-    wait_for_end(process)
-
-    assert (f"was killed by {number.name}", own) == process.exit()
-
-
-@pytest.mark.slow
-def test_what_ran_last_can_be_read_after_the_death(process):
-    before = process.running()
-    os.pwrite(process._record, struct.pack("3q", 7, 4, 2), 0)
-    process.end(signal.SIGKILL)
-    wait_for_end(process)
-
-    assert (None, (7, 4, 2)) == (before, process.running())
-
-
-def test_worker_needs_an_interpreter(monkeypatch):
-    monkeypatch.setattr("sys.executable", "")
-
-    with pytest.raises(WorkerError, match=r"sys\.executable"):
-        Process(1, "", "", 0)
+    assert [] == before
+    assert [(8, 3, 1)] == [lent[:3] for lent in fleet.lent]
+    assert 400_000 <= fleet.lent[0][3] <= 420_000

@@ -1,0 +1,226 @@
+"""One clean process that forks workers in milliseconds, with everything imported that they need.
+
+The caller's own process is never forked for this: it may hold threads, locks or a GPU.  The zygote is a fresh
+interpreter with a single thread, which does nothing but fork, and report how its children end.  Linux only.
+
+Here are both ends: `Zygote` for the driver, `serve` for the process itself.  They speak in messages over a socket pair;
+descriptors travel with them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import random
+import select
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+
+from flazy.errors import WorkerError
+from flazy.workers import launch
+
+__all__ = ["Zygote", "is_supported", "serve"]
+
+MESSAGE_BYTES = 64 * 1024
+BURY_SECONDS = 5.0  # it has closed its end of the socket, so it has ended or is about to
+DESCRIPTORS = 3  # with a request: record, standard output, standard error
+
+# Numeric libraries start threads when they are imported, and a fork of a process with threads inherits their locks.
+# (So a worker's numpy has one thread; with a worker a core that is what it should have.)
+ONE_THREAD = dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"], "1")
+
+START = """
+import sys; sys.path.insert(0, sys.argv[1])
+from flazy.workers import process, zygote
+argument = zygote.serve(int(sys.argv[2]))
+if argument is not None: process.main(argument)
+"""
+
+
+def is_supported() -> bool:
+    """Say whether this system has what it takes."""
+    return hasattr(os, "pidfd_open") and hasattr(socket, "send_fds") and sys.platform == "linux"
+
+
+class Zygote:
+    """The driver's end; never blocks, but where a request fills the socket.
+
+    Parameters
+    ----------
+    alive
+        The reading end of the pipe that tells workers of the driver's end; inherited by them.
+    arena
+        The arena's file, likewise.
+    """
+
+    def __init__(self, alive: int, arena: int) -> None:
+        self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        environment = {**os.environ, **ONE_THREAD}
+        arguments = [START, launch.ROOT, str(other.fileno())]
+        try:
+            self._popen = launch.interpreter(
+                arguments,
+                (alive, arena, other.fileno()),
+                environment=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except WorkerError:
+            self._socket.close()
+            raise
+        finally:
+            other.close()
+        self._socket.setblocking(False)
+        assert self._popen.stdout is not None
+        assert self._popen.stderr is not None
+        self.outputs = (self._popen.stdout, self._popen.stderr)
+        self.broken = False
+        self._asked: dict[int, Forked] = {}
+        self._children: dict[int, Forked] = {}
+
+    def fileno(self) -> int:
+        """Give the file that is readable when there is something to receive."""
+        return self._socket.fileno()
+
+    def start(self, argument: dict[str, Any]) -> Forked:
+        """Ask for a worker; it is there when `receive` has told it so."""
+        worker = Forked(argument["worker"])
+        outputs, writers = zip(os.pipe(), os.pipe(), strict=True)
+        worker.outputs = (os.fdopen(outputs[0], "rb", buffering=0), os.fdopen(outputs[1], "rb", buffering=0))
+        self._asked[argument["worker"]] = worker
+        try:
+            self._socket.setblocking(True)
+            socket.send_fds(self._socket, [json.dumps(argument).encode()], [worker.record, *writers])
+        except OSError:
+            self._break()  # its end is seen by `receive` too, and leads to `bury`
+        finally:
+            self._socket.setblocking(False)
+            for writer in writers:
+                os.close(writer)
+        return worker
+
+    def receive(self) -> None:
+        """Take in what the zygote has to say: that a worker is there, or how one ended."""
+        while not self.broken:
+            try:
+                message, descriptors, _, _ = socket.recv_fds(self._socket, MESSAGE_BYTES, 1)
+            except BlockingIOError:
+                return
+            except OSError:
+                message, descriptors = b"", []
+            if not message:
+                self._break()
+                return
+            told = json.loads(message)
+            if "code" in told:
+                self._children.pop(told["pid"]).ended = told["code"]
+            else:
+                worker = self._asked.pop(told["worker"])
+                worker.pid, worker.sentinel = told["pid"], descriptors[0]
+                self._children[told["pid"]] = worker
+
+    def close(self, timeout_s: float) -> None:
+        """End the process; children that are left live on, and are told by their pipe."""
+        self._socket.close()
+        try:
+            self._popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+
+    def _break(self) -> None:
+        """Go on without it: nobody tells any more how its children end."""
+        self.broken = True
+        for worker in self._children.values():
+            worker.orphaned = True
+
+    def bury(self, last_words: str) -> None:
+        """Say of the workers that were asked for and did not come that they have ended as it did, and why."""
+        code = self._popen.wait(BURY_SECONDS)
+        for worker in self._asked.values():
+            worker.ended, worker.last_words = code, last_words
+        self._asked.clear()
+
+
+class Forked(launch.Worker):
+    """A worker that the zygote forked; its exit code comes from there."""
+
+    ended: int | None = None
+    last_words = ""  # of the zygote, where that ended instead of forking it
+    orphaned = False
+
+    def fileno(self) -> int:
+        """Give the pidfd."""
+        return -1 if self.sentinel is None else self.sentinel
+
+    def watched(self) -> int | None:
+        """Nothing while the zygote is there, which tells when it ends."""
+        return self.sentinel if self.orphaned else None
+
+    def code(self) -> int | None:
+        """Give the exit code, once the zygote has told it; without a zygote, that it has ended."""
+        alone = self.ended is None and self.orphaned and self.sentinel is not None
+        if alone and select.select([self], [], [], 0)[0]:
+            self.ended = launch.UNKNOWN
+        return self.ended
+
+
+# In the zygote --------------------------------------------------------------------------------------
+
+
+def serve(control: int) -> str | None:
+    """Fork for each request; returns the request in each child, and None in the zygote when the driver is gone.
+
+    A child thus leaves through the end of the program, like any other.
+    """
+    gc.freeze()
+    children: dict[int, int] = {}
+    with socket.socket(fileno=control) as requests:
+        while True:
+            for ready in select.select([requests.fileno(), *children], [], [])[0]:
+                if ready in children:
+                    _bury(requests, ready, children.pop(ready))
+                    continue
+                try:
+                    message, descriptors, _, _ = socket.recv_fds(requests, MESSAGE_BYTES, DESCRIPTORS)
+                except OSError:
+                    return None
+                if not message:
+                    return None
+                if (pid := os.fork()) == 0:
+                    return _become_worker(json.loads(message), descriptors, list(children))
+                child = os.pidfd_open(pid)
+                children[child] = pid
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                _tell(requests, {"worker": json.loads(message)["worker"], "pid": pid}, [child])
+
+
+def _become_worker(argument: dict[str, Any], descriptors: list[int], others: list[int]) -> str:
+    os.setsid()
+    for other in others:
+        os.close(other)
+    record, output, error = descriptors
+    for descriptor, number in ((output, 1), (error, 2)):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    random.seed()
+    np.random.seed()  # noqa: NPY002 - the global state must not be that of every other worker
+    return json.dumps({**argument, "record": record})
+
+
+def _bury(requests: socket.socket, child: int, pid: int) -> None:
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.close(child)
+    _tell(requests, {"pid": pid, "code": code}, [])
+
+
+def _tell(requests: socket.socket, message: dict[str, int], descriptors: list[int]) -> None:
+    with contextlib.suppress(OSError):  # the driver is gone; the next look at the socket says so
+        socket.send_fds(requests, [json.dumps(message).encode()], descriptors)

@@ -1,0 +1,114 @@
+"""Large arrays come in shared memory: right, writable, independent, and without end."""
+
+import gc
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from flazy import Dataset, Processes
+from flazy.run import runtime
+from flazy.transport import arena
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not arena.is_supported(), reason="no memory files here")]
+
+SHAPE = (3, 100, 100)
+
+
+def image(i):
+    return np.full(SHAPE, i, np.float32)
+
+
+def images(n, **options):
+    return Dataset(range(n)).map(image, workers=Processes(2, **options))
+
+
+def in_use():
+    fleet = runtime.runtime().fleet
+    fleet.arena.release(fleet.arena.allocate(1))
+    fleet.arena.allocate(1)
+    return fleet.arena.in_use
+
+
+def test_every_array_is_right_and_kept_ones_stay_right():
+    kept = images(500).list()
+
+    assert all((array == i).all() for i, array in enumerate(kept))
+
+
+def test_they_do_come_in_shared_memory():
+    kept = images(200).list()
+
+    assert in_use() > kept[0].nbytes * 100
+
+
+def test_changing_one_changes_no_other():
+    kept = images(200).list()
+    for array in kept[::2]:
+        array[:] = -1
+
+    assert all((array == i).all() for i, array in list(enumerate(kept))[1::2])
+
+
+def test_blocks_come_back_so_that_memory_stays_small():
+    peak = 0
+    for _ in images(3000):
+        peak = max(peak, runtime.runtime().fleet.arena.in_use)
+
+    assert peak < 64 * 2**20
+
+
+def test_without_room_arrays_come_as_before(monkeypatch):
+    monkeypatch.setattr("flazy.workers.fleet.Arena", lambda: arena.Arena(budget=2**20))
+    kept = images(300).list()
+
+    assert all((array == i).all() for i, array in enumerate(kept))
+
+
+def test_arrays_outlive_the_runtime():
+    import flazy
+
+    kept = images(100).list()
+    flazy.shutdown()
+    gc.collect()
+
+    assert all((array == i).all() for i, array in enumerate(kept))
+
+
+def test_killed_workers_cost_no_row():
+    values = []
+    for i, array in enumerate(images(2000)):
+        values.append(float(array[0, 0, 0]))
+        if i % 300 == 100:
+            pid = next(iter(runtime.runtime().fleet._workers.values())).pid
+            os.kill(pid, signal.SIGKILL)
+
+    assert list(map(float, range(2000))) == values
+
+
+@pytest.mark.parametrize("chunk", [1, 7, None])
+def test_mixed_shapes_and_small_ones_come_right(chunk):
+    def mixed(i):
+        return {"x": np.full((i % 5, 90, 90), i), "y": i, "z": (np.full(20_000, i, np.int16), "s")}
+
+    got = Dataset(range(200)).map(mixed, workers=Processes(2, chunk=chunk)).list()
+
+    assert all((sample["x"] == i).all() and (sample["z"][0] == i).all() for i, sample in enumerate(got))
+    assert [mixed(i)["x"].shape for i in range(200)] == [sample["x"].shape for sample in got]
+
+
+def test_a_fork_of_the_program_disturbs_neither_side():
+    iterator = iter(images(500))
+    first = [next(iterator) for _ in range(50)]
+    child = os.fork()
+    if child == 0:
+        right = all((array == i).all() for i, array in enumerate(first))
+        for array in first:
+            array[:] = 7
+        os._exit(0 if right else 1)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    rest = list(iterator)
+
+    assert 0 == code
+    assert all((array == i).all() for i, array in enumerate([*first, *rest]))
