@@ -36,8 +36,10 @@ coverage: .venv/has-test with-tensorflow
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report
 
-bench: .venv/has-test with-tensorflow
-	@set -e; for script in $(wildcard benchmarks/*.py); do echo "$$script ..."; $(BIN)/python $$script; done
+# Flazy against its peers: everything, or e.g. make bench PEERS=torch,grain WORKLOADS=image_batch ROUNDS=3
+bench: .venv/made
+	@$(BIN)/python -m benchmarks.run --peers='$(PEERS)' --workloads='$(WORKLOADS)' --rounds='$(ROUNDS)' \
+	    $(if $(SECONDS),--seconds=$(SECONDS)) $(if $(FRESH),--fresh) $(if $(WRITE),--write)
 
 clean:
 	rm -rf .venv build dist *.egg-info htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

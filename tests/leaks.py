@@ -148,7 +148,12 @@ def _mapped_memory_files() -> Iterator[Hashable]:
 
 
 def _shared_memory() -> Iterator[Hashable]:
-    return _entries(Path("/dev/shm"), lambda entry: entry.stat(follow_symlinks=False).st_uid == os.getuid())
+    """Leave out semaphores of multiprocessing: Flazy has none, and other programs of the same user come and go."""
+
+    def counts(entry: os.DirEntry[str]) -> bool:
+        return not entry.name.startswith("sem.mp-") and entry.stat(follow_symlinks=False).st_uid == os.getuid()
+
+    return _entries(Path("/dev/shm"), counts)
 
 
 def _temporary() -> Iterator[Hashable]:
