@@ -91,7 +91,7 @@ def _check_task(dispatcher: Dispatcher, task: _Task) -> None:
 
 
 def _check_workers(dispatcher: Dispatcher) -> None:
-    slots = dispatcher._limits.slots
+    slots = dispatcher._slots
     for number, worker in dispatcher._workers.items():
         owned = {name: task for name, task in dispatcher._tasks.items() if task.worker == number}
         load = sum(task.permits > 0 for task in owned.values())

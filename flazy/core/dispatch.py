@@ -1,6 +1,6 @@
 """Who works on which task, what is handed on when, and what is done again after a worker is lost.
 
-Here: `Limits` and `Dispatcher`, that is order, credit, memory bounds, re-dispatch and exactly-once.  Not here:
+Here: `Dispatcher`, that is order, credit, memory bounds, re-dispatch and exactly-once.  Not here:
 how a worker is started, reached or found dead (pools), what a payload holds, what time it is.
 
 The one rule: every decision about a task is taken in this file, from events alone.  Each rule is one small method,
@@ -13,55 +13,24 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import assert_never
 
-from flazy.core.events import Accepted, Command, Drop, Emit, Event, Grant, Joined, Lost, Part, Poison, Send, Taken
+from flazy.core.events import (
+    Accepted,
+    Command,
+    Drop,
+    Emit,
+    Event,
+    Grant,
+    Joined,
+    Lost,
+    Paced,
+    Part,
+    Poison,
+    Send,
+    Taken,
+)
+from flazy.core.limits import Limits
 
-__all__ = ["Dispatcher", "Limits"]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What may be open, under way and lost at a time.
-
-    Parameters
-    ----------
-    tasks
-        Open tasks at most, 1 or more.
-    samples
-        Open samples at most; `None` for no bound of its own.
-    nbytes
-        Bytes of the inputs of open tasks and of the parts received and not yet taken, beyond which nothing is
-        accepted; of the parts alone, beyond which only the lowest task that is not done is sent.
-    credit
-        Parts of one task that may lie between worker and consumer.  Two keep a worker busy while one is taken.
-    slots
-        Tasks that a worker holds at a time.  Two: one runs while the next one waits at hand.
-    own_deaths
-        A sample is poison at so many deaths of its worker's own doing, 2 or more.
-    kills
-        A sample is poison at so many deaths by a signal from outside, 2 or more.
-
-    Raises
-    ------
-    ValueError
-        A limit is too small to make progress, or one death would be enough for poison: the place of the sample
-        is known exactly only in a careful attempt, that is from the second one on.
-    """
-
-    tasks: int
-    samples: int | None = None
-    nbytes: int = 256 * 2**20
-    credit: int = 2
-    slots: int = 2
-    own_deaths: int = 2
-    kills: int = 5
-
-    def __post_init__(self) -> None:
-        """Refuse what could not make progress."""
-        least = {"tasks": 1, "samples": 1, "nbytes": 1, "credit": 1, "slots": 1, "own_deaths": 2, "kills": 2}
-        for name, minimum in least.items():
-            value = getattr(self, name)
-            if value is not None and value < minimum:
-                raise ValueError(f"Limits.{name} must be {minimum} or more, not {value}")
+__all__ = ["Dispatcher"]
 
 
 @dataclass(slots=True)
@@ -120,6 +89,7 @@ class Dispatcher:
         self.redispatched = 0
         self.dropped = 0
         self._limits = limits
+        self._slots = limits.slots
         self._ordered = ordered
         self._tasks: dict[int, _Task] = {}  # the open ones, lowest first: they come in numbered without gaps
         self._workers: dict[int, _Worker] = {}
@@ -206,6 +176,8 @@ class Dispatcher:
                 commands = self._joined(event)
             case Lost():
                 commands = self._lost(event)
+            case Paced():
+                commands = self._paced(event)
             case _:
                 assert_never(event)
         return commands + self._assign()
@@ -247,6 +219,11 @@ class Dispatcher:
             else:
                 self._give_back(task)
         return commands
+
+    def _paced(self, event: Paced) -> list[Command]:
+        self._slots = max(1, event.slots)
+        self._free = {number for number, worker in self._workers.items() if worker.load < self._slots}
+        return []
 
     def _part(self, event: Part) -> list[Command]:
         task = self._tasks.get(event.task)
@@ -303,7 +280,7 @@ class Dispatcher:
     def _add_load(self, number: int, change: int) -> None:
         worker = self._workers[number]
         worker.load += change
-        if worker.load < self._limits.slots:
+        if worker.load < self._slots:
             self._free.add(number)
         else:
             self._free.discard(number)

@@ -20,6 +20,7 @@ __all__ = [
     "Grant",
     "Joined",
     "Lost",
+    "Paced",
     "Part",
     "Poison",
     "Send",
@@ -92,6 +93,13 @@ class Taken:
     task: int
 
 
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """From now on a worker holds at most ``slots`` tasks; what it holds beyond that it keeps."""
+
+    slots: int
+
+
 # Commands -------------------------------------------------------------------------------------------
 
 
@@ -153,5 +161,5 @@ class Poison:
     reasons: tuple[str, ...]
 
 
-Event = Accepted | Joined | Lost | Part | Taken
+Event = Accepted | Joined | Lost | Paced | Part | Taken
 Command = Send | Grant | Emit | Drop | Poison

@@ -23,7 +23,8 @@ class Workers:
         How many; each parallel stage has that many of its own.
     window
         Samples that may be under way in the stage at a time (read from upstream and not yet taken by the
-        consumer).  ``None``: four chunks a worker, enough that none waits for another.
+        consumer).  ``None``: 32 chunks a worker (4 inputs of a flatmap), enough to work through a long step of the
+        consumer, within 128 MiB.
     chunk
         Samples that travel together.  ``None``: sized by the time that the function takes, so that a slow
         one goes sample by sample and a fast one is not slowed by messages.  Never changes results.

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from flazy.core import events
-from flazy.core.dispatch import Dispatcher, Limits
+from flazy.core.dispatch import Dispatcher
 from flazy.core.events import Accepted, Blame, Command, Drop, Emit, Event, Grant, Part, Poison, Send
+from flazy.core.limits import Limits
 from flazy.plan.where import Where
 from flazy.sample import Origin
 from flazy.transport.payload import Payload
@@ -22,11 +23,15 @@ from flazy.workers.pool import Inputs, Pool
 
 __all__ = ["Broken", "Emitted", "Ended", "Nudge", "Poisoned", "Session"]
 
-TASKS_PER_WORKER = 4  # one runs, one waits at the worker, two may wait for their turn in the order
+TASKS_PER_WORKER = 32  # a quarter of a second of work, so that workers go on during a long step of the consumer
+FLATMAPS_PER_WORKER = 4  # each that is begun may hold a file open
+PERMITS = 4  # unused ones at a time: what a task weighs is not known before it is read
+PART_BYTES = 128 * 2**20  # of inputs and results, beyond which nothing more is begun
 FLATMAP_CREDIT = 16  # parts (of about 1 MiB) that one input of a flatmap may have waiting
 CHUNK_SECONDS = 0.008  # of work in one task: long against a message (0.1 ms), short against a person
 CHUNK_LARGEST = 4096
 CHUNK_BYTES = 4 * 2**20
+SLOW_SECONDS = 0.05  # a task that takes longer waits for a free worker, not behind another task
 CHUNK_GROWTH = 8  # at most so much larger than the last, since a first call says little
 
 
@@ -99,10 +104,13 @@ class Session:
         self.samples_in = 0
         self._pool = pool
         self._where = where
+        per_worker = FLATMAPS_PER_WORKER if flatmap else TASKS_PER_WORKER
         self._limits = Limits(
-            tasks=TASKS_PER_WORKER * where.n if where.window is None else where.window,
+            tasks=per_worker * where.n if where.window is None else where.window,
             samples=where.window,
+            nbytes=PART_BYTES,
             credit=FLATMAP_CREDIT if flatmap else 2,
+            slots=1,  # until it is known that tasks are short
         )
         self._largest = CHUNK_LARGEST if where.window is None else max(1, where.window // (2 * where.n))
         self._chunk = min(where.chunk or 1, where.window or sys.maxsize)
@@ -225,7 +233,8 @@ class Session:
         tasks += len(self._waiting)
         samples += sum(waiting.samples for waiting in self._waiting)
         while not (tasks or self._permitted) or (
-            tasks + len(self._permitted) < limits.tasks
+            len(self._permitted) < PERMITS
+            and tasks + len(self._permitted) < limits.tasks
             and (limits.samples is None or samples + self._promised + self._chunk <= limits.samples)
             and nbytes < limits.nbytes
         ):
@@ -240,6 +249,8 @@ class Session:
             return
         under_way.nanos += result.nanos
         under_way.nbytes += result.payload.nbytes
+        if result.last:
+            self._happened(events.Paced(1 if under_way.nanos > SLOW_SECONDS * 1e9 else 2))
         if result.last and self._where.chunk is None:
             by_time = CHUNK_SECONDS * 1e9 * under_way.samples / max(under_way.nanos, 1)
             by_bytes = CHUNK_BYTES * under_way.samples / max(under_way.nbytes, 1)

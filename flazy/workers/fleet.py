@@ -225,7 +225,7 @@ class Fleet:
         try:
             message = unpack(frames)
         except ProtocolError as error:
-            log.warning("dropped a message that is not of our protocol: %s", error)
+            self.relay.warn(f"dropped a message that is not of our protocol: {error}")
             return
         match message:
             case Hello():

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
-from flazy.core.dispatch import Limits
 from flazy.core.events import Blame, Grant, Part, Send
+from flazy.core.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)

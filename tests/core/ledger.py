@@ -11,7 +11,21 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from flazy.core.events import Accepted, Blame, Command, Emit, Event, Grant, Joined, Lost, Part, Poison, Send, Taken
+from flazy.core.events import (
+    Accepted,
+    Blame,
+    Command,
+    Emit,
+    Event,
+    Grant,
+    Joined,
+    Lost,
+    Paced,
+    Part,
+    Poison,
+    Send,
+    Taken,
+)
 from tests.core.actors import Input, Scenario
 
 
@@ -48,6 +62,7 @@ class Ledger:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario, self.limits = scenario, scenario.limits
+        self.slots = scenario.limits.slots
         self.entries: list[Entry] = []
         self.joined: set[int] = set()
 
@@ -58,6 +73,8 @@ class Ledger:
                 self.entries.append(Entry(event.inputs))
             case Joined():
                 self.joined.add(event.worker)
+            case Paced():
+                self.slots = event.slots
             case Lost():
                 self._note_loss(event)
             case Part():
@@ -139,7 +156,7 @@ class Ledger:
         assert send.worker in self.joined, "tasks go to workers that live"
         assert send.task in pending, "tasks have one owner"
         assert send.task == pending[0], "the lowest task goes first"
-        assert load < self.limits.slots, "tasks go to workers with a slot"
+        assert load < self.slots, "tasks go to workers with a slot"
         assert fits or send.task == unfinished[0], "parts over the byte limit stop all but the lowest task"
         assert send.attempt == entry.attempt, "only a blamed task counts its attempts"
         entry.owner, entry.permits = send.worker, send.credit

@@ -15,7 +15,7 @@ from random import Random
 
 from flazy.core.check import validate
 from flazy.core.dispatch import Dispatcher
-from flazy.core.events import Accepted, Blame, Drop, Emit, Event, Grant, Joined, Lost, Part, Poison, Send, Taken
+from flazy.core.events import Accepted, Blame, Drop, Emit, Event, Grant, Joined, Lost, Paced, Part, Poison, Send, Taken
 from tests.core.actors import Death, Worker, draw
 from tests.core.ledger import Ledger
 
@@ -85,6 +85,7 @@ class Simulation:
         weights, actions = self.scenario.weights, []
         if self.scenario.replaced and len(self.ledger.joined) < self.scenario.workers:
             actions.append((weights["join"], self._join))
+        actions.append((0.02, self._pace))
         living = [worker for worker in self.workers if worker.alive and not worker.lost]
         if self._crashes and living:
             actions.append((weights["crash"], self._crash, self._rng.choice(living)))
@@ -132,6 +133,9 @@ class Simulation:
             self._handle(Lost(number, "never joined"))
         self.workers.append(Worker(number, rng.choice([0.1, 1, 1, 3]), rng.choice([0.1, 1, 1, 3])))
         self._handle(Joined(number))
+
+    def _pace(self) -> None:
+        self._handle(Paced(self._rng.randint(1, 3)))
 
     def _work(self, worker: Worker) -> None:
         worker.running = job = worker.runnable()

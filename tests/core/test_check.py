@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from flazy.core.check import validate
-from flazy.core.dispatch import Dispatcher, Limits
+from flazy.core.dispatch import Dispatcher
 from flazy.core.events import Accepted, Joined, Lost, Part, Poison
+from flazy.core.limits import Limits
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flazy.core.check import validate
-from flazy.core.dispatch import Dispatcher, Limits
+from flazy.core.dispatch import Dispatcher
 from flazy.core.events import (
     Accepted,
     Blame,
@@ -20,11 +20,13 @@ from flazy.core.events import (
     Grant,
     Joined,
     Lost,
+    Paced,
     Part,
     Poison,
     Send,
     Taken,
 )
+from flazy.core.limits import Limits
 
 
 def dispatcher(*events: Event, ordered: bool = True, **limits: Any) -> Dispatcher:
@@ -365,3 +367,19 @@ def test_illegal_event_is_refused_and_changes_nothing(event: Event, error: type[
 def test_limits_refuse_what_could_not_make_progress(name: str) -> None:
     with pytest.raises(ValueError, match=f"Limits.{name} must be"):
         Limits(**{"tasks": 1, name: 0})
+
+
+def test_paced_down_a_worker_keeps_what_it_holds_and_gets_no_second_task():
+    target = dispatcher(Joined(0), Accepted(0, "a"), Accepted(1, "b"), Accepted(2, "c"), slots=2)
+    target.handle(Paced(1))
+    first = target.handle(Part(0, 0, 0, 1, last=True))
+    second = target.handle(Part(0, 1, 0, 1, last=True))
+
+    assert [] == [command for command in first if isinstance(command, Send)]
+    assert [2] == [command.task for command in second if isinstance(command, Send)]
+
+
+def test_paced_up_workers_get_a_second_task_at_once():
+    target = dispatcher(Joined(0), Accepted(0, "a"), Accepted(1, "b"), slots=1)
+
+    assert [Send(0, 1, "b", 1, 0, 2)] == target.handle(Paced(2))
