@@ -296,6 +296,7 @@ class Fleet:
         return same and worker.owner is None and not worker.ending and worker.number not in self._buried
 
     def _greet(self, worker: Worker, pid: int) -> None:
+        worker.process.greeted(pid)
         worker.pid, worker.started, worker.ready = pid, True, True
         self._take_back(worker)  # what was lent for a run that is closed: nothing writes there any more
         if worker.ending:

@@ -49,6 +49,9 @@ class Worker:
     def __init__(self, worker: int) -> None:
         self.record = _memory_file(f"flazy-worker-{worker}")
 
+    def greeted(self, pid: int) -> None:
+        """Take in that the process itself has said its pid."""
+
     @property
     def unwatched(self) -> bool:
         """Whether somebody must look now and then if it has ended, since nothing tells."""

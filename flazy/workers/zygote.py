@@ -122,6 +122,8 @@ class Zygote:
                 self._children.pop(told["pid"]).ended = told["code"]
             else:
                 worker = self._asked.pop(told["worker"])
+                if worker.sentinel is not None:
+                    os.close(worker.sentinel)
                 worker.pid, worker.sentinel = told["pid"], descriptors[0]
                 self._children[told["pid"]] = worker
 
@@ -144,7 +146,10 @@ class Zygote:
         """Say of the workers that were asked for and did not come that they have ended as it did, and why."""
         code = self._popen.wait(BURY_SECONDS)
         for worker in self._asked.values():
-            worker.ended, worker.last_words = code, last_words
+            if worker.pid is None:
+                worker.ended, worker.last_words = code, last_words
+            else:
+                worker.orphaned = True
         self._asked.clear()
 
 
@@ -158,6 +163,15 @@ class Forked(launch.Worker):
     def fileno(self) -> int:
         """Give the pidfd."""
         return -1 if self.sentinel is None else self.sentinel
+
+    def greeted(self, pid: int) -> None:
+        """Take its pid from itself, where the zygote died between forking it and telling."""
+        if self.pid is None:
+            self.pid = pid
+            try:
+                self.sentinel = os.pidfd_open(pid)
+            except ProcessLookupError:
+                self.ended = launch.UNKNOWN
 
     def watched(self) -> int | None:
         """Nothing while the zygote is there, which tells when it ends."""

@@ -1,5 +1,6 @@
 """Workers that are killed at random change nothing.  ``FLAZY_CHAOS_SECONDS`` says for how long, per test."""
 
+import contextlib
 import itertools
 import os
 import random
@@ -11,6 +12,7 @@ import psutil
 import pytest
 
 from flazy import Dataset
+from flazy.workers import zygote
 from tests.parallel import functions as fn
 
 SECONDS = float(os.environ.get("FLAZY_CHAOS_SECONDS", "4"))
@@ -29,11 +31,10 @@ class Killer(threading.Thread):
 
     def run(self):
         while not self.over.wait(self.random.uniform(0.05, 0.4)):
-            children = psutil.Process().children(recursive=True)  # the zygote too
-            workers = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-            if workers:
-                self.random.choice(workers).send_signal(signal.SIGKILL)
-                self.kills += 1
+            if workers := living_workers():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    self.random.choice(workers).send_signal(signal.SIGKILL)
+                    self.kills += 1
 
     def __enter__(self):
         self.start()
@@ -42,6 +43,16 @@ class Killer(threading.Thread):
     def __exit__(self, *_error):
         self.over.set()
         self.join(10)
+
+
+def living_workers():
+    """Give the workers that can be killed, which are the zygote's children; without the zygote there would be none."""
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended while we looked
+            workers = child.children() if zygote.is_supported() else [child]
+            found += [worker for worker in workers if worker.status() != psutil.STATUS_ZOMBIE]
+    return found
 
 
 def numbers(seconds):
