@@ -1,0 +1,145 @@
+"""What is measured: peers and workloads as data, for the schedule and the tables.
+
+Nothing is imported here but dataclasses, so that a run can be planned before anything is installed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+IMAGE_MB = 3 * 224 * 224 * 4 / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One figure of a cell, as a table shows it."""
+
+    figure: str
+    heading: str
+    factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One workload: its table. The first column ranks the peers."""
+
+    name: str
+    about: str
+    columns: tuple[Column, ...]
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One peer: where its code is, what it needs, and what it can do.
+
+    Only one that works in processes and keeps the order is compared with (``rival``); the others are shown.
+    """
+
+    name: str
+    module: str
+    workloads: tuple[str, ...]
+    packages: tuple[str, ...] = ()
+    rival: bool = True
+    about: str = ""
+
+
+RATE = (Column("rate", "samples/s"),)
+MEGABYTES = (Column("rate", "MB/s", IMAGE_MB),)
+START = (
+    Column("cold_ms", "cold (ms)"),
+    Column("warm_ms", "another pipeline (ms)"),
+    Column("second_ms", "second pass (ms)"),
+)
+MEMORY = (
+    Column("total_mb", "all processes (MB)"),
+    Column("shared_mb", "of it shared memory (MB)"),
+    Column("worker_mb", "largest worker's own (MB)"),
+)
+OVERLAP = (
+    Column("ratio", "× the larger side"),
+    Column("total_s", "together (s)"),
+    Column("producer_s", "producer alone (s)"),
+    Column("consumer_s", "consumer alone (s)"),
+)
+
+WORKLOADS = {
+    measured.name: measured
+    for measured in (
+        Measured("tiny", "3,000,000 ints, x + 1, item by item", RATE),
+        Measured("tiny_batch", "the same in batches of 256", RATE),
+        Measured("dict_small", "{'x': float32[128], 'y': int}, item by item", RATE),
+        Measured("image", "float32 (3, 224, 224) made cheaply, item by item", MEGABYTES),
+        Measured("image_batch", "the same in batches of 32; the consumer reads a stamp of each row", MEGABYTES),
+        Measured("image_batch_copy", "the same; the consumer copies each batch out", MEGABYTES),
+        Measured("array_in_out", "uint8 (256, 256, 3) cropped, flipped, normalised to float32, batches of 32", RATE),
+        Measured("cpu", "5 ms of Python and numpy a sample", RATE),
+        Measured("filter_flatmap", "a filter that keeps a third, then a flatmap of ten", RATE),
+        Measured("startup", "from building to the first sample, 2 workers", START, higher_is_better=False),
+        Measured("startup_16", "the same, 16 workers", START, higher_is_better=False),
+        Measured(
+            "memory",
+            "peak over `image_batch` with a consumer that takes 30 ms a batch, above what was there before",
+            MEMORY,
+            higher_is_better=False,
+        ),
+        Measured(
+            "overlap",
+            "a consumer that sleeps 20 ms a batch, a producer that needs 15 ms on two free cores",
+            OVERLAP,
+            higher_is_better=False,
+        ),
+        Measured(
+            "big_closure",
+            "a captured array of 500 MB, 4 workers: peak beyond the driver's own array",
+            MEMORY,
+            higher_is_better=False,
+        ),
+        Measured("limits", "what this machine can do at best", ()),
+    )
+}
+
+STREAMS = tuple(name for name, measured in WORKLOADS.items() if measured.columns in (RATE, MEGABYTES))
+MAPS = tuple(name for name in STREAMS if name != "filter_flatmap")
+ARRAYS = ("image", "image_batch", "image_batch_copy", "array_in_out")
+ONCE = ("startup", "memory", "overlap")
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        Peer("serial", "serial", (*STREAMS, "memory"), rival=False, about="a plain loop in one process"),
+        Peer("flazy", "flazy_", (*STREAMS, *ONCE, "startup_16", "big_closure"), rival=False),
+        Peer("pool", "pool", (*STREAMS, *ONCE, "startup_16", "big_closure"), about="multiprocessing.Pool.imap"),
+        Peer("futures", "futures", (*STREAMS, "startup", "overlap"), about="concurrent.futures, a window of submits"),
+        Peer(
+            "torch",
+            "torch_loader",
+            (*STREAMS, *ONCE, "startup_16", "big_closure"),
+            ("torch==2.13.0",),  # so exactly: a looser one brings gigabytes of CUDA
+            about="torch.utils.data.DataLoader, map style, persistent workers; the source is replicated",
+        ),
+        Peer(
+            "torch_default",
+            "torch_default",
+            ("tiny", "tiny_batch"),
+            ("torch==2.13.0",),
+            rival=False,
+            about="DataLoader(num_workers=2), nothing else set",
+        ),
+        Peer("torchdata", "torchdata_nodes", (*MAPS, *ONCE), ("torch==2.13.0", "torchdata==0.11.0"),
+             about="torchdata.nodes.ParallelMapper, processes"),
+        Peer("grain", "grain_", (*STREAMS, *ONCE), ("grain",),
+             about="MapDataset.mp_prefetch; workers are spawned for each pass; the source is replicated"),
+        Peer("spdl", "spdl_", (*STREAMS, *ONCE), ("spdl",),
+             about="iterate_in_subprocess for each worker, arena for arrays; the source is replicated"),
+        Peer("joblib", "joblib_", (*STREAMS, "startup", "overlap", "big_closure"), ("joblib",),
+             about="Parallel(return_as='generator'), loky"),
+        Peer("pescador", "pescador_", ("tiny_batch", *ARRAYS, "memory"), ("pescador",),
+             about="a ZMQStreamer for each worker; dicts of arrays only; the source is replicated"),
+        Peer("ray", "ray_data", ("image_batch", "cpu", "startup"), ("ray[data]",),
+             about="Ray Data, order kept; hands out whole blocks, so its clock starts with the pass"),
+        Peer("tf", "tf_data", ("tiny_batch", *ARRAYS, "cpu"), ("tensorflow",), rival=False,
+             about="tf.data with numpy_function: threads of one process, under its lock"),
+        Peer("machine", "machine", ("limits",), rival=False),
+    )
+}  # fmt: skip
