@@ -102,15 +102,16 @@ class Fleet:
     # For pools --------------------------------------------------------------------------------------
 
     def lease(self, n: int, owner: Tenant, opened: Open) -> None:
-        """Give ``n`` workers to an owner: warm ones with equal surroundings, then new ones."""
-        warm = [worker for worker in self._workers.values() if worker.started and self._suits(worker, opened)]
-        warm.sort(key=lambda worker: not worker.ready)
-        for worker in warm[:n]:
+        """Give ``n`` workers to an owner: warm ones with equal surroundings, those that are starting, then new ones."""
+        free = [worker for worker in self._workers.values() if self._suits(worker, opened)]
+        free.sort(key=lambda worker: (not worker.ready, not worker.started))
+        for worker in free[:n]:
             worker.owner, worker.opened = owner, opened
-            worker.deadline = None if worker.ready else time.monotonic() + FREE_SECONDS
+            if worker.started:
+                worker.deadline = None if worker.ready else time.monotonic() + FREE_SECONDS
             if worker.ready:
                 self._join(worker)
-        for _ in range(n - len(warm)):
+        for _ in range(n - len(free)):
             self.start(owner, opened)
 
     def start(self, owner: Tenant, opened: Open) -> None:
