@@ -17,7 +17,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "flazy"
 
-BASE = ("errors", "sample", "located")
+BASE = ("errors", "sample", "located", "collate")
 
 # What a package may import of Flazy, besides its own modules.  From the top floor down.
 FLOORS: dict[str, tuple[str, ...]] = {
@@ -29,9 +29,10 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "readers": ("errors", "sample"),
     "run": ("plan", "workers", "transport", "core", *BASE),
     "workers": ("transport", "plan.kernel", "plan.shipping", "plan.where", "core.events", *BASE),
-    "transport": ("errors", "sample"),
+    "transport": ("errors", "sample", "collate"),
     "plan": BASE,
     "core": (),
+    "collate": ("errors",),
     "located": ("errors",),
     "sample": (),
     "errors": (),

@@ -15,12 +15,12 @@ from collections.abc import Callable, Generator, Iterator
 from types import GeneratorType
 from typing import Any
 
+from flazy.collate import collate
 from flazy.errors import BatchError, EmptyDataset, FlazyError, SourceError
 from flazy.located import Place, cause_of, located
 from flazy.plan import nodes
 from flazy.plan.kernel import INDEX, UPSTREAM, Cursor, Kernel
 from flazy.plan.planner import Chain
-from flazy.run.collate import collate
 from flazy.sample import Address
 
 __all__ = [

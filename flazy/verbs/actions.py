@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from flazy.collate import collate, shape_of, type_of
 from flazy.errors import EmptyDataset, OutOfRange, UnknownLength
 from flazy.plan import nodes
 from flazy.plan.length import length_of
-from flazy.run.collate import collate, shape_of, type_of
 from flazy.verbs.base import Planned, at_least, callable_named, dtype_of, verb
 from flazy.verbs.streams import needs_end
 

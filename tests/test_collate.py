@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from flazy import Dataset
+from flazy.collate import collate, shape_of, type_of
 from flazy.errors import BatchError
 from flazy.plan.functions import unstack
-from flazy.run.collate import collate, shape_of, type_of
 from tests.test_specification import same
 
 
