@@ -14,6 +14,7 @@ bytes and everything else   object array
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,23 @@ from numpy.typing import DTypeLike
 
 from flazy.errors import BatchError
 
-__all__ = ["collate", "shape_of", "type_of"]
+__all__ = ["Batching", "collate", "is_uniform", "shape_of", "type_of"]
 
 NUMBERS = {int, float, bool}
 EXACT_FLOAT64 = 2**53
+EXACT_INT64 = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """What ``batch()`` makes of samples: ``size`` of them each, Python numbers as ``default_dtype``."""
+
+    size: int
+    default_dtype: Any
+
+    def collate(self, rows: Sequence[Any]) -> Any:
+        """Stack samples; see `collate`."""
+        return collate(rows, self.default_dtype)
 
 
 def collate(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str = "") -> Any:
@@ -63,6 +77,26 @@ def collate(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str = "")
     if len(kinds) > 1 and (any(map(_structured, kinds)) or kinds & {str, bytes, list, *NUMBERS}):
         raise BatchError(f"{_at(key)}samples are of different kinds: {_two(rows, lambda row: type(row).__name__)}")
     return _objects(rows)
+
+
+def is_uniform(rows: Sequence[Any]) -> bool:
+    """Say whether any part of the rows, collated, is the same part of all of them collated at once.
+
+    So for numbers of one Python type and for arrays of one dtype, alone or in dicts and tuples; not for text, whose
+    dtype depends on the longest.
+    """
+    first, kinds = rows[0], set(map(type, rows))
+    if len(kinds) > 1:
+        return False
+    if type(first) is dict:
+        keys = list(first)
+        return all(list(row) == keys for row in rows) and all(is_uniform([row[key] for row in rows]) for key in keys)
+    if type(first) is tuple:
+        same = {len(row) for row in rows} == {len(first)}
+        return bool(first) and same and all(map(is_uniform, zip(*rows, strict=True)))
+    if type(first) is int:
+        return bool(min(rows) >= -EXACT_INT64 and max(rows) < EXACT_INT64)
+    return type(first) in NUMBERS or (type(first) is np.ndarray and len({row.dtype for row in rows}) == 1)
 
 
 def shape_of(sample: Any) -> Any:

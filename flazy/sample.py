@@ -12,6 +12,7 @@ import os
 import random
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ __all__ = ["Address", "Origin", "SeededGlobals", "fresh", "key_of", "rng_for"]
 Address = tuple[int, ...]
 
 _MASK = 2**64 - 1
-_ATOMS = frozenset({int, float, str, bytes, bool, type(None)})
+ATOMS = frozenset({int, float, str, bytes, bool, type(None)})
 
 
 def key_of(*numbers: int) -> int:
@@ -124,17 +125,24 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_turns)
 
 
-def fresh(value: Any) -> Any:
-    """Copy plain containers and arrays, which whoever made them may write into again; everything else is shared."""
+def _copy(array: Any) -> Any:
+    return array.copy(order="K")
+
+
+def fresh(value: Any, copy: Callable[[Any], Any] = _copy) -> Any:
+    """Copy plain containers and arrays, which whoever made them may write into again; everything else is shared.
+
+    ``copy`` copies an array.
+    """
     kind = type(value)
-    if kind in _ATOMS:
+    if kind in ATOMS:
         return value
     if kind is dict:
-        return {key: fresh(part) for key, part in value.items()}
+        return {key: fresh(part, copy) for key, part in value.items()}
     if kind is list or kind is tuple:
-        return kind([fresh(part) for part in value])
+        return kind([fresh(part, copy) for part in value])
     if isinstance(value, np.ndarray):
-        return value.copy(order="K")
+        return copy(value)
     return value.copy() if kind is bytearray or kind is np.void else value
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from flazy.collate import Batching
 from flazy.plan import nodes
 from flazy.plan.kernel import Op
 from flazy.plan.nodes import Node, RecordNode, spine_of
-from flazy.plan.where import Where
+from flazy.plan.where import Processes, Where
 
 __all__ = ["Chain", "Physical", "Step", "plan", "processes_of"]
 
@@ -30,12 +31,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chain:
-    """Record nodes that run as one kernel; ``where`` None: in the caller's process."""
+    """Record nodes that run as one kernel; ``where`` None: in the caller's process.
+
+    ``batching`` is what the batch that follows makes of the outputs, where workers can see to that.
+    """
 
     upstream: Physical
     ops: tuple[Op, ...]
     where: Where | None
     ordered: bool
+    batching: Batching | None = None
 
 
 MOST_FLATMAPS = 16
@@ -65,7 +70,7 @@ def processes_of(physical: Physical) -> int:
     while todo:
         part = todo.pop()
         if isinstance(part, Chain):
-            found += part.where.n if part.where is not None and type(part.where).__name__ == "Processes" else 0
+            found += part.where.n if isinstance(part.where, Processes) else 0
             todo.append(part.upstream)
         else:
             todo.extend(part.upstreams)
@@ -85,6 +90,8 @@ def _plan(root: Node, ordinals: Iterator[int], *, serial: bool) -> Physical:
         if isinstance(node, RecordNode):
             made = _joined(made, node, ordinals, serial=serial or place < parallel_from)
         elif not isinstance(node, nodes.Serial):
+            if isinstance(node, nodes.Batch):
+                made = _batched(made, node)
             made = Step(node, (made,), next(ordinals) if isinstance(node, nodes.Shuffle | nodes.Sample) else 0)
     return made
 
@@ -97,6 +104,18 @@ def _joined(below: Physical, node: RecordNode, ordinals: Iterator[int], *, seria
     if isinstance(below, Chain) and (node.joins or (below.where, below.ordered) == (where, ordered)) and _fits(below):
         return Chain(below.upstream, (*below.ops, op), below.where, below.ordered)
     return Chain(below, (op,), where, ordered)
+
+
+def _batched(below: Physical, node: nodes.Batch) -> Physical:
+    """Let the worker processes right before a batch make it, or fill its rows.
+
+    Only where the place of each sample is known before it is made: one to one, and in order.
+    """
+    if not isinstance(below, Chain) or not isinstance(below.where, Processes):
+        return below
+    if not below.ordered or not all(op.one_to_one for op in below.ops):
+        return below
+    return replace(below, batching=Batching(node.size, node.default_dtype))
 
 
 def _fits(chain: Chain) -> bool:

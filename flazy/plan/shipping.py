@@ -10,13 +10,14 @@ from typing import Any
 
 import cloudpickle
 
+from flazy.collate import Batching
 from flazy.errors import UnserializableFunction
 from flazy.plan.kernel import Kernel, Op
 
 __all__ = ["dump_kernel", "load_kernel"]
 
 
-def dump_kernel(ops: tuple[Op, ...]) -> bytes:
+def dump_kernel(ops: tuple[Op, ...], batching: Batching | None = None) -> bytes:
     """Pickle a chain for workers.
 
     Raises
@@ -25,7 +26,7 @@ def dump_kernel(ops: tuple[Op, ...]) -> bytes:
         Names the stage and, where it can be found, the variable that cannot be pickled.
     """
     try:
-        return bytes(cloudpickle.dumps(ops, protocol=5))
+        return bytes(cloudpickle.dumps((ops, batching), protocol=5))
     except Exception as error:
         for op in ops:
             for role, fn in (("", op.fn), ("setup of ", op.setup)):
@@ -39,7 +40,7 @@ def dump_kernel(ops: tuple[Op, ...]) -> bytes:
 
 def load_kernel(data: bytes) -> Kernel:
     """Unpickle and compile a chain; only workers call this, on bytes of their own driver."""
-    return Kernel(cloudpickle.loads(data))
+    return Kernel(*cloudpickle.loads(data))
 
 
 def _unpicklable(value: Any, name: str = "", seen: int = 3) -> str | None:

@@ -10,6 +10,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
+from flazy.collate import Batching
 from flazy.errors import ClosedRun
 from flazy.plan.kernel import Op
 from flazy.plan.planner import Chain, Physical
@@ -81,9 +82,9 @@ class Opened:
         self._opened_at = time.monotonic()
         self._seconds: float | None = None
         self._segments: list[Any] = []
-        self._kernels: dict[tuple[Op, ...], bytes] = {}
+        self._kernels: dict[tuple[tuple[Op, ...], Batching | None], bytes] = {}
         for chain in _shipped(physical):
-            self._kernel(chain.ops)
+            self._kernel(chain)
         self.stage = build(physical, cycle, self)
 
     @property
@@ -101,10 +102,11 @@ class Opened:
             raise ClosedRun("this run is closed")
         return stage
 
-    def _kernel(self, ops: tuple[Op, ...]) -> bytes:
-        if ops not in self._kernels:
-            self._kernels[ops] = importlib.import_module("flazy.plan.shipping").dump_kernel(ops)
-        return self._kernels[ops]
+    def _kernel(self, chain: Chain) -> bytes:
+        what = chain.ops, chain.batching
+        if what not in self._kernels:
+            self._kernels[what] = importlib.import_module("flazy.plan.shipping").dump_kernel(*what)
+        return self._kernels[what]
 
     def close(self) -> None:
         """End every stage, and so give the workers back; idempotent."""

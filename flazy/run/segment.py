@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 from flazy.errors import ClosedRun, FlazyError, PoisonSample, WorkerError
 from flazy.located import Cause, Place, located
-from flazy.plan.kernel import Op
 from flazy.plan.planner import Chain
 from flazy.plan.where import Processes
 from flazy.run.feeder import Feeder, unserializable
+from flazy.run.groups import Group, grouped
 from flazy.run.runtime import Runtime, runtime
 from flazy.run.session import Broken, Emitted, Ended, Poisoned, Session
 from flazy.run.stages import Stage
 from flazy.run.stats import SegmentStats
 from flazy.sample import Address
+from flazy.transport.arena import Lease
+from flazy.transport.stretches import Stretch, rows_of
 from flazy.workers.loop import UNSERIALIZABLE
 from flazy.workers.pool import Pool, ThreadPool
 from flazy.workers.processes import ProcessPool, surroundings
@@ -31,13 +33,14 @@ __all__ = ["SegmentStage", "open_segment"]
 FLUSH_SECONDS = 0.005  # after which a waiting consumer sends off a chunk that is not full
 
 
-def open_segment(chain: Chain, upstream: Stage, kernel: Callable[[tuple[Op, ...]], bytes]) -> SegmentStage:
+def open_segment(chain: Chain, upstream: Stage, kernel: Callable[[Chain], bytes]) -> SegmentStage:
     """Open a parallel stage; its workers start now, its feeder with the first sample that is asked for."""
     hub = runtime()
     where = chain.where
     pool: Pool
     if isinstance(where, Processes):
-        pool = ProcessPool(where.n, kernel(chain.ops), surroundings(), hub.fleet)
+        rows = chain.batching.size if chain.batching is not None else 0
+        pool = ProcessPool(where.n, kernel(chain), surroundings(), hub.fleet, rows)
     else:
         assert where is not None
         pool = ThreadPool(where.n, chain.ops, hub.post)
@@ -52,6 +55,7 @@ class SegmentStage(Stage):
     def __init__(self, chain: Chain, upstream: Stage, session: Session, pool: Pool, hub: Runtime) -> None:
         super().__init__()  # no upstream of ours: it is the feeder's
         self._ops = chain.ops
+        self._batching = chain.batching
         self._session = session
         self._pool = pool
         self._hub = hub
@@ -69,11 +73,34 @@ class SegmentStage(Stage):
         """Give the samples of each part, then raise what ends it, if anything does."""
         self._feeder.start()
         while (part := self._next()) is not None:
-            head, values = _opened(part)
+            (self._origins, failure), stretches = _opened(part)
+            values = _samples(stretches)
             self._given += self._count
             self._part, self._count, self._left = part, len(values), iter(values)
-            self._origins, failure = head
+            del values, stretches
             yield from self._left
+            if failure is not None:
+                raise self._located(Failure(*failure), part)
+            self._report(part.task)
+
+    def groups(self, size: int) -> Iterator[Group]:
+        """Give the samples in groups that make a batch; those that workers have made, or filled, as they are."""
+        if self._batching is None:
+            return super().groups(size)
+        self._running = grouped(self._stretches(), size)
+        return self._running
+
+    def _stretches(self) -> Iterator[tuple[Stretch, Lease | None]]:
+        """Give what was sent, part by part."""
+        self._feeder.start()
+        while (part := self._next()) is not None:
+            (_, failure), stretches = _opened(part)
+            self._part = part
+            lease = part.payload.lease
+            for stretch in stretches:
+                self._given += stretch[1]
+                yield stretch, lease
+            del stretches, lease
             if failure is not None:
                 raise self._located(Failure(*failure), part)
             self._report(part.task)
@@ -173,8 +200,14 @@ class SegmentStage(Stage):
         return error
 
 
-def _opened(part: Emitted) -> tuple[tuple[Any, Any], list[Any]]:
+def _opened(part: Emitted) -> tuple[tuple[Any, Any], list[Stretch]]:
     """Open a part: where its values came from and what ended them (None: one to one, nothing), and the values."""
-    values: list[Any] = part.payload.open()
-    head = values.pop(0)
-    return (None, None) if head is None else head, values
+    stretches: list[Any] = part.payload.open()
+    head = stretches.pop(0)
+    return (None, None) if head is None else head, stretches
+
+
+def _samples(stretches: list[Stretch]) -> Sequence[Any]:
+    if len(stretches) == 1:
+        return rows_of(stretches[0])
+    return [sample for stretch in stretches for sample in rows_of(stretch)]

@@ -26,12 +26,13 @@ __all__ = ["Broken", "Emitted", "Ended", "Nudge", "Poisoned", "Session"]
 TASKS_PER_WORKER = 32  # a quarter of a second of work, so that workers go on during a long step of the consumer
 FLATMAPS_PER_WORKER = 4  # each that is begun may hold a file open
 PERMITS = 4  # unused ones at a time: what a task weighs is not known before it is read
-PART_BYTES = 128 * 2**20  # of inputs and results, beyond which nothing more is begun
+PART_BYTES = 64 * 2**20  # of inputs and results, there and to be expected, beyond which nothing more is begun
 FLATMAP_CREDIT = 16  # parts (of about 1 MiB) that one input of a flatmap may have waiting
 CHUNK_SECONDS = 0.008  # of work in one task: long against a message (0.1 ms), short against a person
 CHUNK_LARGEST = 4096
-CHUNK_BYTES = 4 * 2**20
+CHUNK_BYTES = 16 * 2**20  # at most; less where two such tasks a worker would be more than may be under way
 SLOW_SECONDS = 0.05  # a task that takes longer waits for a free worker, not behind another task
+QUEUED_SECONDS = 0.02  # of work at hand in each worker: the hub may wait 5 ms for a consumer that runs pure Python
 CHUNK_GROWTH = 8  # at most so much larger than the last, since a first call says little
 
 
@@ -90,6 +91,7 @@ class _UnderWay:
     samples: int
     nbytes: int
     nanos: int = 0
+    made: bool = False
 
 
 class Session:
@@ -114,6 +116,10 @@ class Session:
         )
         self._largest = CHUNK_LARGEST if where.window is None else max(1, where.window // (2 * where.n))
         self._chunk = min(where.chunk or 1, where.window or sys.maxsize)
+        self._chunk_bytes = min(CHUNK_BYTES, self._limits.nbytes // (2 * where.n))
+        self._slots = 1
+        self._owed = 0  # samples of tasks that are not done
+        self._weight = 0.0  # bytes that a sample gave of late, with its input
         self._core = Dispatcher(self._limits, ordered=ordered)
         self._waiting: deque[Accepted] = deque()
         self._permitted: deque[int] = deque()  # the permits that are not used up
@@ -148,9 +154,11 @@ class Session:
         if self._closed:
             return
         self._promised -= self._permitted.popleft()
+        inputs = Inputs(origin, payload, samples, self.samples_in)
         self.samples_in += samples
+        self._owed += samples
         self._under_way[self._accepted] = _UnderWay(origin, samples, payload.nbytes)
-        self._waiting.append(Accepted(self._accepted, Inputs(origin, payload, samples), samples, payload.nbytes))
+        self._waiting.append(Accepted(self._accepted, inputs, samples, payload.nbytes))
         self._accepted += 1
         self._admit()
 
@@ -209,6 +217,7 @@ class Session:
                 self.outlet.put(made)
             case Poison():
                 under_way = self._under_way.pop(command.task)
+                self._owed -= under_way.samples
                 self.outlet.put(Poisoned(command.task, under_way.origin, command.index, command.reasons))
             case Drop():
                 pass  # the payload goes with it
@@ -237,6 +246,11 @@ class Session:
             and tasks + len(self._permitted) < limits.tasks
             and (limits.samples is None or samples + self._promised + self._chunk <= limits.samples)
             and nbytes < limits.nbytes
+            # What is to come counts too, but never keeps a worker from having a task.
+            and (
+                nbytes + (self._owed + self._promised) * self._weight < limits.nbytes
+                or tasks + len(self._permitted) <= self._where.n
+            )
         ):
             self._permitted.append(self._chunk)
             self._promised += self._chunk
@@ -249,9 +263,20 @@ class Session:
             return
         under_way.nanos += result.nanos
         under_way.nbytes += result.payload.nbytes
-        if result.last:
-            self._happened(events.Paced(1 if under_way.nanos > SLOW_SECONDS * 1e9 else 2))
-        if result.last and self._where.chunk is None:
+        if not result.last or under_way.made:
+            return
+        under_way.made = True
+        self._owed -= under_way.samples
+        self._weight = max(under_way.nbytes / under_way.samples, 0.9 * self._weight)
+        self._pace(under_way.nanos / 1e9)
+        if self._where.chunk is None:
             by_time = CHUNK_SECONDS * 1e9 * under_way.samples / max(under_way.nanos, 1)
-            by_bytes = CHUNK_BYTES * under_way.samples / max(under_way.nbytes, 1)
+            by_bytes = self._chunk_bytes * under_way.samples / max(under_way.nbytes, 1)
             self._chunk = int(max(1, min(by_time, by_bytes, self._largest, self._chunk * CHUNK_GROWTH)))
+
+    def _pace(self, task_s: float) -> None:
+        """Let so many tasks wait at each worker that it has work at hand for a while."""
+        slots = 1 if task_s > SLOW_SECONDS else int(min(TASKS_PER_WORKER, max(2, QUEUED_SECONDS / max(task_s, 1e-6))))
+        if slots != self._slots:
+            self._slots = slots
+            self._happened(events.Paced(slots))

@@ -15,12 +15,12 @@ from collections.abc import Callable, Generator, Iterator
 from types import GeneratorType
 from typing import Any
 
-from flazy.collate import collate
 from flazy.errors import BatchError, EmptyDataset, FlazyError, SourceError
 from flazy.located import Place, cause_of, located
 from flazy.plan import nodes
 from flazy.plan.kernel import INDEX, UPSTREAM, Cursor, Kernel
 from flazy.plan.planner import Chain
+from flazy.run.groups import Group, Rows
 from flazy.sample import Address
 
 __all__ = [
@@ -62,7 +62,7 @@ class Stage:
 
     def __init__(self, *upstreams: Stage) -> None:
         self.upstreams = upstreams
-        self._running: Generator[Any, None, None] | None = None
+        self._running: Iterator[Any] | None = None
 
     def __iter__(self) -> Iterator[Any]:
         """Start; the generator is the stage's state."""
@@ -72,6 +72,12 @@ class Stage:
     def stream(self) -> Generator[Any, None, None]:
         """Give the samples."""
         raise NotImplementedError
+
+    def groups(self, size: int) -> Iterator[Group]:
+        """Give the samples in groups that make a batch, in place of iterating; the last may be smaller."""
+        samples = iter(self)
+        while rows := list(head(samples, size)):
+            yield Group((Rows(rows),), len(rows))
 
     @property
     def upstream(self) -> Stage:
@@ -260,22 +266,23 @@ class BatchStage(Counted):
     def stream(self) -> Generator[Any, None, None]:
         """Give batches; warn where the whole pass went into a remainder that is dropped."""
         node = self.node
-        samples = iter(self.upstream)
-        while rows := list(head(samples, node.size)):
-            if len(rows) < node.size and node.drop_remainder:
+        for group in self.upstream.groups(node.size):
+            if len(group) < node.size and node.drop_remainder:
                 if self.position < 0:
                     warnings.warn(
-                        f"batch({node.size}) dropped all {len(rows)} samples of the pass, which fill no batch; "
+                        f"batch({node.size}) dropped all {len(group)} samples of the pass, which fill no batch; "
                         "say drop_remainder=False to keep them",
                         stacklevel=2,
                     )
                 return
             self.position += 1
             try:
-                batch = collate(rows, node.default_dtype)
+                batch = group.collate(node.default_dtype)
             except BatchError as error:
                 raise BatchError(f"batch({node.size}), batch {self.position}: {error}") from error.__cause__
+            del group  # the caller's batch is the only one that is held
             yield batch
+            del batch
 
 
 class TransformStage(Counted):

@@ -15,6 +15,7 @@ import logging
 import mmap
 import os
 import pathlib
+import sys
 import threading
 import weakref
 from collections import deque
@@ -23,8 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from flazy.errors import ProtocolError
+from flazy.transport.arrays import Array, Buffer
 
-__all__ = ["Arena", "Block", "Window", "is_supported"]
+__all__ = ["Arena", "Block", "Lease", "Span", "Window", "address_of", "is_supported"]
 
 PAGE = mmap.ALLOCATIONGRANULARITY
 SEGMENT = 64 * 2**20  # the file grows by at least this much; a block lies in one segment, so a view is contiguous
@@ -62,8 +64,25 @@ class Block:
         return self.segment, self.segment_size
 
 
+Span = tuple[int, int, int, int, int]  # index of a frame; its offset in the file, its length; its segment, and its size
+
+
+class Lease:
+    """A block in use: it is free again when the last reference to its memory is gone.
+
+    Whoever may still write there or look at it holds the lease, or an array over the memory: the worker that it was
+    lent to, a result that waits, a batch that the user keeps.
+    """
+
+    __slots__ = ("__weakref__", "block", "memory")
+
+    def __init__(self, block: Block, memory: Array) -> None:
+        self.block = block
+        self.memory = memory
+
+
 class Arena:
-    """The driver's side: allocates blocks, gives views, takes blocks back when the last view is gone.
+    """The driver's side: allocates blocks, and takes them back when nobody refers to their memory.
 
     Parameters
     ----------
@@ -72,9 +91,8 @@ class Arena:
 
     Notes
     -----
-    All methods may be called from any thread.  A block is free again when it is released, or, once it was viewed, when
-    the last array over it is gone: finalizers may run in any thread at any time, so they append to a queue that the
-    next allocation reads.
+    All methods may be called from any thread, and so may finalizers: they append to a queue that the next allocation
+    reads.
     """
 
     def __init__(self, budget: int | None = None) -> None:
@@ -85,6 +103,7 @@ class Arena:
         self._free: dict[int, list[Block]] = {}
         self._sizes: list[int] = []  # of the classes that have free blocks, sorted
         self._segments: dict[int, mmap.mmap] = {}
+        self._addresses: list[tuple[int, int]] = []  # where each segment is mapped, and which it is; sorted
         self._grown = 0
         self._tail = (0, 0, 0)  # segment, its size, how much of it is given out
         self._forks = 0
@@ -101,15 +120,28 @@ class Arena:
             return block
 
     def release(self, block: Block) -> None:
-        """Take back a block that nobody views."""
+        """Take back a block that was allocated, not leased, and that nobody uses."""
         self._returned.append(block)
 
-    def bytes_of(self, block: Block, nbytes: int) -> memoryview:
-        """Give the beginning of a block, writable; it is released when the last view of it is gone."""
-        array = np.frombuffer(self._segments[block.segment], np.uint8, nbytes, block.offset - block.segment)
-        # Arrays made of the memoryview keep ``array`` alive, and it them; nothing else refers to it.
-        weakref.finalize(array, self._come_back, block, self._forks).atexit = False
-        return array.data
+    def lease(self, nbytes: int) -> Lease | None:
+        """Give a block that comes back by itself; None when there is no room."""
+        block = self.allocate(nbytes)
+        if block is None:
+            return None
+        memory = np.frombuffer(self._segments[block.segment], np.uint8, block.size, block.offset - block.segment)
+        # Arrays made of it or of its memoryview keep ``memory`` alive; nothing else refers to it.
+        weakref.finalize(memory, self._come_back, block, self._forks).atexit = False
+        return Lease(block, memory)
+
+    def find(self, buffer: Buffer) -> tuple[int, int, int] | None:
+        """Say where in the file a buffer lies, with segment and segment size; None if it lies elsewhere."""
+        address = address_of(buffer)
+        place = bisect.bisect_right(self._addresses, (address, sys.maxsize)) - 1
+        if place < 0:
+            return None
+        start, segment = self._addresses[place]
+        size = len(self._segments[segment])
+        return (segment + address - start, segment, size) if address < start + size else None
 
     def before_fork(self) -> None:
         """Keep every block that is viewed now out of use for good: the child will look at it too."""
@@ -128,6 +160,7 @@ class Arena:
     def close(self) -> None:
         """Close the file; views stay valid, and the memory is given back when the last of them is gone."""
         os.close(self.file)
+        self._addresses.clear()
         self._segments.clear()
 
     def _come_back(self, block: Block, forks: int) -> None:
@@ -164,6 +197,7 @@ class Arena:
                     return None
             os.ftruncate(self.file, segment + segment_size)
             self._segments[segment] = mmap.mmap(self.file, segment_size, offset=segment)
+            bisect.insort(self._addresses, (address_of(self._segments[segment]), segment))
             self._grown = segment + segment_size
         try:
             os.posix_fallocate(self.file, segment + given, size)
@@ -205,6 +239,12 @@ class Window:
                 raise ProtocolError(f"{block} cannot be mapped: {error}") from error
         start = block.offset - block.segment
         return memoryview(self._segments[block.segment])[start : start + block.size]
+
+
+def address_of(buffer: Buffer | mmap.mmap) -> int:
+    """Give the address of a buffer's first byte."""
+    address: int = np.frombuffer(buffer, np.uint8).__array_interface__["data"][0]
+    return address
 
 
 def _available() -> int:

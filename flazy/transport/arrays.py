@@ -37,6 +37,15 @@ def is_plain(dtype: DType) -> bool:
     return dtype.kind in "biufcSU" and type(dtype) in _CLASSES and dtype.names is None and dtype.itemsize > 0
 
 
+def is_stackable(array: Array) -> bool:
+    """Tell whether equal arrays of this kind stack to rows that are the same arrays again.
+
+    Not those of no dimension (their rows are scalars), and not those of foreign byte order (stacking makes it native).
+    """
+    dtype = array.dtype
+    return dtype.kind in "biufc" and type(dtype) in _CLASSES and dtype.isnative and array.ndim > 0
+
+
 def describe(dtype: DType, depth: int = 0) -> str | list[object] | None:
     """Give a dtype as plain data.
 

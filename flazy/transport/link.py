@@ -12,9 +12,12 @@ from typing import Protocol
 
 import zmq
 
-from flazy.transport.arena import Block, Window
+from flazy.transport.arena import Block, Span, Window
+from flazy.transport.layout import Layout
 from flazy.transport.payload import Encoded, Payload, Placed
-from flazy.transport.wire import Close, Message, Result, Task, pack, unpack
+from flazy.transport.shelf import Shelf
+from flazy.transport.stretches import Stretch, arranged
+from flazy.transport.wire import Message, Task, pack, unpack
 
 __all__ = ["Link", "SocketLink"]
 
@@ -30,8 +33,14 @@ class Link(Protocol):
     def send(self, message: Message) -> None:
         """Send a message; may block while the driver is slow."""
 
-    def payload(self, values: Sequence[object]) -> Payload:
-        """Make a payload of values."""
+    def payload(self, values: Sequence[object], shelf: Shelf | None = None) -> Payload:
+        """Make a payload of values, some of which may lie on a shelf."""
+
+    def arranged(self, values: Sequence[object]) -> list[Stretch]:
+        """Put values into the form in which they travel best."""
+
+    def shelf(self, task: Task, rows: int) -> Shelf:
+        """Give the place for what a task gives; ``rows`` is the size of a batch, or 0."""
 
 
 class SocketLink:
@@ -39,7 +48,6 @@ class SocketLink:
 
     def __init__(self, tasks: str, results: str, arena: int | None = None) -> None:
         self._window = Window(arena) if arena is not None else None
-        self._lent: dict[tuple[int, int], Block] = {}
         self._context = zmq.Context()
         self._tasks: zmq.Socket[bytes] = self._context.socket(zmq.PULL)
         self._tasks.setsockopt(zmq.RCVHWM, 0)
@@ -56,24 +64,33 @@ class SocketLink:
         except zmq.Again:
             return None
         message = unpack([frame.buffer for frame in frames])
-        if isinstance(message, Task) and message.block is not None:
-            self._lent[message.run, message.task] = message.block
-        elif isinstance(message, Close):
-            self._lent = {key: block for key, block in self._lent.items() if key[0] != message.run}
+        if isinstance(message, Task) and isinstance(message.payload, Placed):
+            # Read-only, so that it is copied when it is opened: another attempt must find the input as it was.
+            return replace(message, payload=Encoded(message.payload.found(self._input)))
         return message
 
     def send(self, message: Message) -> None:
-        """Send a message; large arrays go into the block that came with the task, if one did."""
-        if isinstance(message, Result) and isinstance(message.payload, Encoded) and self._window is not None:
-            block = self._lent.pop((message.run, message.task), None)
-            if block is not None and message.payload.large:
-                placed = Placed.into(self._window.bytes_of(block), message.payload.frames)
-                message = replace(message, payload=placed)
+        """Send a message."""
         self._results.send_multipart(pack(message), copy=True)
 
-    def payload(self, values: Sequence[object]) -> Payload:
-        """Encode values."""
-        return Encoded.of(values)
+    def payload(self, values: Sequence[object], shelf: Shelf | None = None) -> Payload:
+        """Encode values; large arrays go onto the shelf, as far as there is room."""
+        encoded = Encoded.of(values)
+        return shelf.placed(encoded.frames) if shelf is not None else encoded
+
+    def arranged(self, values: Sequence[object]) -> list[Stretch]:
+        """Lay small arrays end to end."""
+        return arranged(values)
+
+    def shelf(self, task: Task, rows: int) -> Shelf:
+        """Give the block that came with a task, if one did."""
+        layout = Layout.of(task.spec, rows) if task.spec else None
+        return Shelf(self._window, task.block, layout, task.row)
+
+    def _input(self, span: Span) -> memoryview:
+        assert self._window is not None
+        _, offset, length, segment, segment_size = span
+        return self._window.bytes_of(Block(offset, length, segment, segment_size)).toreadonly()
 
     def close(self) -> None:
         """Send what is under way, for a bounded time, and close."""

@@ -5,18 +5,17 @@ Whoever holds a payload in between neither knows nor needs to know which; ``open
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from flazy.errors import ProtocolError
-from flazy.sample import fresh
+from flazy.transport.arena import Lease, Span
 from flazy.transport.codec import Buffer, decode, encode
 from flazy.transport.codec import nbytes as size_of
 
 __all__ = ["LARGE", "Encoded", "Payload", "Placed", "Plain"]
 
 LARGE = 64 * 1024  # bytes from which a frame is worth a place in shared memory
-ALIGNMENT = 64  # of frames in a block: a cache line, and more than any dtype needs
 
 
 class Payload(Protocol):
@@ -26,6 +25,10 @@ class Payload(Protocol):
     def nbytes(self) -> int:
         """The bytes it holds while it waits."""
 
+    @property
+    def lease(self) -> Lease | None:
+        """The block in which rows of the values lie."""
+
     def open(self) -> list[object]:
         """Give the values; called once, by whoever consumes them, never in the hub."""
 
@@ -33,27 +36,31 @@ class Payload(Protocol):
 class Encoded:
     """Values as frames.
 
-    Raises
-    ------
-    Unencodable
-        By the constructor `of`, for values that cannot travel.
+    Parameters
+    ----------
+    frames
+        What `codec.encode` gave.
+    lease
+        The block in which rows of the values lie, where some do: see `flazy.transport.layout`.
     """
 
-    __slots__ = ("frames", "nbytes")
+    __slots__ = ("frames", "lease", "nbytes")
 
-    def __init__(self, frames: Sequence[Buffer]) -> None:
+    def __init__(self, frames: Sequence[Buffer], lease: Lease | None = None) -> None:
         self.frames = frames
+        self.lease = lease
         self.nbytes = size_of(frames)
 
     @classmethod
     def of(cls, values: Sequence[object]) -> Encoded:
-        """Encode values."""
-        return cls(encode(values))
+        """Encode values.
 
-    @classmethod
-    def copied(cls, values: Sequence[object]) -> Encoded:
-        """Encode values whose arrays may be overwritten before the frames are sent: a source may refill its buffer."""
-        return cls([bytes(frame) if isinstance(frame, memoryview) else frame for frame in encode(values)])
+        Raises
+        ------
+        Unencodable
+            For values that cannot travel.
+        """
+        return cls(encode(values))
 
     @property
     def large(self) -> int:
@@ -66,72 +73,52 @@ class Encoded:
 
 
 class Placed:
-    """Values as frames, of which the large ones lie in a block of the arena.
+    """Values as frames, of which the large ones lie in the arena.
 
     Parameters
     ----------
     frames
         The others, in order.
     spans
-        For each frame in the block: its index among all, its offset there, its length.
+        Where those in the arena lie: see `Span`.
+    kept
+        What must live as long as they are looked at.
     """
 
-    __slots__ = ("frames", "spans")
+    __slots__ = ("frames", "kept", "nbytes", "spans")
+    lease = None
 
-    def __init__(self, frames: Sequence[Buffer], spans: Sequence[tuple[int, int, int]]) -> None:
+    def __init__(self, frames: Sequence[Buffer], spans: Sequence[Span], kept: object = None) -> None:
         self.frames = frames
         self.spans = spans
-
-    @classmethod
-    def into(cls, memory: memoryview, frames: Sequence[Buffer]) -> Placed:
-        """Write large frames into a block as far as they fit."""
-        kept: list[Buffer] = []
-        spans = []
-        offset = 0
-        for index, frame in enumerate(frames):
-            length = size_of([frame])
-            if length < LARGE or offset + length > len(memory):
-                kept.append(frame)
-                continue
-            memory[offset : offset + length] = frame
-            spans.append((index, offset, length))
-            offset += -(-length // ALIGNMENT) * ALIGNMENT
-        return cls(kept, spans)
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes of its frames, wherever they lie."""
-        return size_of(self.frames) + sum(length for _, _, length in self.spans)
+        self.kept = kept
+        self.nbytes = size_of(frames) + sum(length for _, _, length, _, _ in spans)
 
     def open(self) -> list[object]:
         """Be found first: see `found`."""
-        raise AssertionError("a placed payload is opened by whoever holds the arena")
+        raise AssertionError("a placed payload is opened by whoever knows the arena")
 
-    @property
-    def extent(self) -> int:
-        """How much of the block is used."""
-        return max((offset + length for _, offset, length in self.spans), default=0)
-
-    def found(self, memory: memoryview) -> Encoded:
-        """Put the frames together again; those in the block stay where they are.
+    def found(self, memory_of: Callable[[Span], memoryview]) -> list[Buffer]:
+        """Put the frames together again; those in the arena stay where they are.
 
         Raises
         ------
         ProtocolError
-            For a span that does not lie in the memory, or not among the frames.
+            For a span that does not lie where it may, or not among the frames.
         """
         frames = list(self.frames)
-        for index, offset, length in self.spans:
-            if not (offset >= 0 and length >= 0 and offset + length <= len(memory) and 0 <= index <= len(frames)):
-                raise ProtocolError(f"a span that lies nowhere: frame {index}, {length} bytes at {offset}")
-            frames.insert(index, memory[offset : offset + length])
-        return Encoded(frames)
+        for span in self.spans:
+            if not 0 <= span[0] <= len(frames):
+                raise ProtocolError(f"a span for frame {span[0]} of {len(frames)}")
+            frames.insert(span[0], memory_of(span))
+        return frames
 
 
 class Plain:
     """Values by reference."""
 
     __slots__ = ("nbytes", "values")
+    lease = None
 
     def __init__(self, values: Sequence[object]) -> None:
         self.values = list(values)
@@ -141,11 +128,6 @@ class Plain:
     def of(cls, values: Sequence[object]) -> Plain:
         """Hold values."""
         return cls(values)
-
-    @classmethod
-    def copied(cls, values: Sequence[object]) -> Plain:
-        """Hold values of which a source may refill the arrays."""
-        return cls([fresh(value) for value in values])
 
     def open(self) -> list[object]:
         """Give them."""

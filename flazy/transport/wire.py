@@ -37,7 +37,7 @@ __all__ = [
 
 VERSION = 1
 HEADER = struct.Struct("<BBBxIQQQQQ")
-LAST, PLACED = 1, 2
+LAST, LENT = 1, 2
 
 Numbers = tuple[int, int, int]
 
@@ -58,7 +58,8 @@ class Open:
 class Task:
     """Work on some inputs: leave out the first ``skip`` outputs, send at most ``credit`` parts.
 
-    Large arrays of the first part may be written into ``block``.
+    Large arrays of the first part may be written into ``block``.  Where outputs are batched, ``row`` is the place of
+    the first sample in its batch; with a ``spec`` the block is that batch's, to be filled from this row on.
     """
 
     run: int
@@ -69,6 +70,8 @@ class Task:
     origin: Origin
     payload: Payload
     block: Block | None = None
+    row: int = 0
+    spec: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,11 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A part of a task; ``nanos`` is the time that its functions took."""
+    """A part of a task; ``nanos`` is the time that its functions took.
+
+    ``filled`` outputs lie in rows of the block that was lent for the batch; ``spec`` says what others look like, where
+    they too could.
+    """
 
     worker: int
     run: int
@@ -115,6 +122,8 @@ class Result:
     last: bool
     nanos: int
     payload: Payload
+    filled: int = 0
+    spec: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +155,18 @@ def pack(message: Message) -> list[Buffer]:
             numbers = (message.attempt, message.skip, message.credit)
             head = _header(TASK, run=message.run, task=message.task, numbers=numbers)
             block = message.block and (message.block.offset, message.block.size, *message.block.of)
-            return [head, *encode([origin.cycle, origin.first, origin.listed, block])[:1], *_frames(message.payload)]
+            spans = message.payload.spans if isinstance(message.payload, Placed) else []
+            about = [origin.cycle, origin.first, origin.listed, block, message.row, message.spec, spans]
+            return [head, *encode(about), *_frames(message.payload)]
         case Result():
             numbers = (message.start, message.outputs, message.nanos)
             whose = {"worker": message.worker, "run": message.run, "task": message.task}
             flags = LAST * message.last
-            if isinstance(message.payload, Placed):
-                head = _header(RESULT, flags=flags | PLACED, numbers=numbers, **whose)
-                return [head, *encode([message.payload.spans]), *message.payload.frames]
-            return [_header(RESULT, flags=flags, numbers=numbers, **whose), *_frames(message.payload)]
+            spans = message.payload.spans if isinstance(message.payload, Placed) else []
+            if not (spans or message.filled or message.spec):
+                return [_header(RESULT, flags=flags, numbers=numbers, **whose), *_frames(message.payload)]
+            head = _header(RESULT, flags=flags | LENT, numbers=numbers, **whose)
+            return [head, *encode([spans, message.filled, message.spec]), *_frames(message.payload)]
         case Granted():
             return [_header(GRANTED, run=message.run, task=message.task, numbers=(message.parts, 0, 0))]
         case Open():
@@ -188,12 +200,15 @@ def unpack(frames: Sequence[Buffer]) -> Message:
     rest = frames[1:]
     match kind:
         case 2:  # TASK
-            cycle, first, listed, block = _read(rest[:1], 4)
+            cycle, first, listed, block, row, spec, spans = _read(rest[:1], 7)
             lent = block and Block(*block)
-            return Task(run, task, a, b, c, Origin(cycle, first, listed), Encoded(rest[1:]), lent)
+            payload = Placed(rest[1:], spans) if spans else Encoded(rest[1:])
+            return Task(run, task, a, b, c, Origin(cycle, first, listed), payload, lent, row, spec)
         case 7:  # RESULT
-            payload = Placed(rest[1:], _read(rest[:1], 1)[0]) if flags & PLACED else Encoded(rest)
-            return Result(worker, run, task, a, b, bool(flags & LAST), c, payload)
+            spans, filled, spec = _read(rest[:1], 3) if flags & LENT else ([], 0, b"")
+            frames = rest[1:] if flags & LENT else rest
+            payload = Placed(frames, spans) if spans else Encoded(frames)
+            return Result(worker, run, task, a, b, bool(flags & LAST), c, payload, filled, spec)
         case 3:  # GRANTED
             return Granted(run, task, a)
         case 1 if rest:  # OPEN
@@ -218,7 +233,7 @@ def _header(
 
 
 def _frames(payload: Payload) -> Sequence[Buffer]:
-    assert isinstance(payload, Encoded), "only encoded values cross a socket"
+    assert isinstance(payload, Encoded | Placed), "only encoded values cross a socket"
     return payload.frames
 
 

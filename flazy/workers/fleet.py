@@ -13,15 +13,16 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 from flazy.core.events import Blame
 from flazy.errors import ProtocolError, WorkerError, WorkerPoolBroken
 from flazy.transport import arena
-from flazy.transport.arena import Arena, Block
+from flazy.transport.arena import Arena, Lease, Span
 from flazy.transport.codec import Buffer
 from flazy.transport.hub import Hub
-from flazy.transport.payload import Placed
+from flazy.transport.payload import Encoded, Placed
 from flazy.transport.wire import Bye, Close, Hello, Logged, Message, Open, Refused, Result, pack, unpack
 from flazy.workers import launch, zygote
 from flazy.workers.relay import Relay
@@ -71,7 +72,7 @@ class Worker:
     pid: int = 0
     started: bool = False
     ready: bool = False
-    blocks: dict[tuple[int, int], Block] = field(default_factory=dict)  # lent with tasks: by run and task
+    lent: dict[tuple[int, int], Lease] = field(default_factory=dict)  # with tasks: by run and task
     ending: bool = False
     deadline: float | None = None
     signals: tuple[int, ...] = (signal.SIGTERM, signal.SIGKILL)
@@ -130,15 +131,17 @@ class Fleet:
         self._workers[number] = Worker(number, process, owner, opened, deadline=time.monotonic() + START_SECONDS)
         self.relay.add(number, process.outputs)
 
-    def lend(self, number: int, run: int, task: int, nbytes: int) -> Block | None:
-        """Give a worker a place for the large arrays of a task; none where there is no room, or no arena."""
+    def lease_block(self, nbytes: int) -> Lease | None:
+        """Give a place for large arrays; none where there is no room, or no arena."""
+        return self.arena.lease(nbytes) if self.arena is not None else None
+
+    def lend(self, number: int, run: int, task: int, lease: Lease) -> bool:
+        """Let a worker write into a block while it has a task; False if it has one for it already, or is gone."""
         worker = self._workers.get(number)
-        if self.arena is None or worker is None or (run, task) in worker.blocks:
-            return None
-        block = self.arena.allocate(nbytes)
-        if block is not None:
-            worker.blocks[run, task] = block
-        return block
+        if worker is None or (run, task) in worker.lent:
+            return False
+        worker.lent[run, task] = lease
+        return True
 
     def send(self, number: int, message: Message) -> None:
         """Send to a worker; never blocks."""
@@ -253,22 +256,17 @@ class Fleet:
         else:
             owner.result(found)
 
-    def _take_back(self, worker: Worker) -> None:
-        for block in worker.blocks.values():
-            assert self.arena is not None
-            self.arena.release(block)
-        worker.blocks.clear()
-
     def _found(self, worker: Worker, result: Result) -> Result:
-        """Put together a result of which a part lies in a block; the block is then its arrays', and else free."""
-        block = worker.blocks.pop((result.run, result.task), None)
-        if not isinstance(result.payload, Placed):
-            if block is not None and self.arena is not None:
-                self.arena.release(block)
+        """Put together a result of which a part lies in the block that was lent with the task."""
+        lease = worker.lent.pop((result.run, result.task), None)
+        if isinstance(result.payload, Placed):
+            return replace(result, payload=Encoded(result.payload.found(partial(_memory, worker.number, lease))))
+        if not result.filled:
             return result
-        if block is None or self.arena is None or result.payload.extent > block.size:
-            raise ProtocolError(f"worker {worker.number} wrote where it was lent nothing")
-        return replace(result, payload=result.payload.found(self.arena.bytes_of(block, result.payload.extent)))
+        if lease is None:
+            raise ProtocolError(f"worker {worker.number} filled rows where it was lent nothing")
+        assert isinstance(result.payload, Encoded)
+        return replace(result, payload=Encoded(result.payload.frames, lease))
 
     def _launched(self, argument: dict[str, Any]) -> launch.Worker:
         if self.arena is None:
@@ -299,7 +297,7 @@ class Fleet:
     def _greet(self, worker: Worker, pid: int) -> None:
         worker.process.greeted(pid)
         worker.pid, worker.started, worker.ready = pid, True, True
-        self._take_back(worker)  # what was lent for a run that is closed: nothing writes there any more
+        worker.lent.clear()  # for a run that is closed: nothing writes there any more
         if worker.ending:
             return
         worker.deadline = None if worker.owner is not None else time.monotonic() + IDLE_SECONDS
@@ -351,7 +349,7 @@ class Fleet:
         self._buried.discard(worker.number)
         blame, (how, own) = worker.process.running(), worker.process.exit()
         worker.process.close()
-        self._take_back(worker)
+        worker.lent.clear()
         owner = worker.owner
         if owner is None or worker.ending:
             return
@@ -362,3 +360,10 @@ class Fleet:
         owner.lost(worker.number, reason if worker.ready else f"{reason} (before it was ready)", found, own=own)
 
 
+def _memory(number: int, lease: Lease | None, span: Span) -> memoryview:
+    """Give what a worker wrote, if it did so where it may."""
+    _, offset, length, _, _ = span
+    if lease is None or not 0 <= offset - lease.block.offset <= lease.block.size - length:
+        raise ProtocolError(f"worker {number} wrote where it was lent nothing")
+    start = offset - lease.block.offset
+    return lease.memory.data[start : start + length]

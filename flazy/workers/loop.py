@@ -8,14 +8,16 @@ from __future__ import annotations
 import logging
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from flazy.plan.kernel import Kernel
 from flazy.transport.codec import Unencodable, decode, encode
+from flazy.transport.layout import spec_of
 from flazy.transport.link import Link
 from flazy.transport.payload import Encoded, Payload
+from flazy.transport.stretches import FILLED, Stretch, gathered
 from flazy.transport.wire import Bye, Close, Granted, Hello, Message, Open, Refused, Result, Task
 from flazy.workers.task import Failure, Made, Record, Work, idle
 
@@ -84,7 +86,9 @@ class Loop:
                 except BaseException:  # noqa: BLE001 - a module that cannot be imported here may raise anything
                     self._link.send(Refused(self._worker, message.run, traceback.format_exc()))
             case Task() if message.run in self._kernels:
-                self._works[message.run, message.task] = Work(message, self._kernels[message.run], self._record)
+                kernel = self._kernels[message.run]
+                shelf = self._link.shelf(message, kernel.batching.size if kernel.batching else 0)
+                self._works[message.run, message.task] = Work(message, kernel, self._record, shelf)
             case Granted():
                 if (work := self._works.get((message.run, message.task))) is not None:
                     work.credit += message.parts
@@ -95,7 +99,9 @@ class Loop:
     def _step(self, key: tuple[int, int]) -> None:
         work = self._works[key]
         made = work.part()
-        payload, made = self._packed(made)
+        payload, made = self._packed(made, work)
+        spec = spec_of(made.values[-1]) if made.values and self._kernels[key[0]].batching else None
+        work.sent()
         idle(self._record)
         if self._settle is not None:
             self._settle()
@@ -104,21 +110,46 @@ class Loop:
             del self._works[key]
             _close(work)
         self._link.send(
-            Result(self._worker, *key, made.start, len(made.values), made.last, made.nanos, payload)
-        )
+            Result(
+                self._worker, *key, made.start, made.filled + len(made.values), made.last, made.nanos, payload,
+                made.filled, spec or b"",
+            )
+        )  # fmt: skip
 
-    def _packed(self, made: Made) -> tuple[Payload, Made]:
+    def _packed(self, made: Made, work: Work) -> tuple[Payload, Made]:
         """Make a payload of a part; a value that cannot travel ends it there."""
         failure = made.failure and self._proven(made.failure)
         head = None if made.origins is None and failure is None else (made.origins, failure and _fields(failure))
         try:
-            return self._link.payload([head, *made.values]), made
-        except Unencodable as error:
-            kept = error.index - 1
-            index, *offsets = made.origins[kept] if made.origins is not None else (made.start + kept,)
+            return self._link.payload([head, *self._stretches(made, work)], work.shelf), made
+        except Unencodable as fault:
+            error = self._unencodable(made.values) or fault
+            kept = error.index
+            at = made.start + made.filled + kept
+            index, *offsets = made.origins[kept] if made.origins is not None else (at,)
             failure = Failure("", index, tuple(offsets), UNSERIALIZABLE, str(error), "", "TypeError", None)
             origins = None if made.origins is None else made.origins[:kept]
-            return self._packed(replace(made, values=made.values[:kept], origins=origins, failure=failure, last=True))
+            short = replace(made, values=made.values[:kept], origins=origins, failure=failure, last=True)
+            return self._packed(short, work)
+
+    def _stretches(self, made: Made, work: Work) -> Iterator[Stretch]:
+        """Give the outputs of a part in the forms in which they travel."""
+        kernel, task = self._kernels[work.task.run], work.task
+        if made.filled:
+            beside = [list(column) for column in zip(*work.shelf.beside, strict=True)]
+            yield FILLED, made.filled, [task.row, task.spec, beside]
+        if kernel.batching and task.attempt == 1 and made.values:
+            yield from gathered(made.values, kernel.batching, task.row + made.start + made.filled)
+        else:
+            yield from self._link.arranged(made.values)
+
+    def _unencodable(self, values: list[Any]) -> Unencodable | None:
+        """Find the first value that cannot travel."""
+        try:
+            self._link.payload(values)
+        except Unencodable as error:
+            return error
+        return None
 
     def _proven(self, failure: Failure) -> Failure:
         """Leave the exception itself out where it would not arrive as what it is."""

@@ -15,9 +15,10 @@ from typing import NamedTuple, Protocol
 from flazy.core.events import Blame, Grant, Send
 from flazy.errors import WorkerError
 from flazy.plan.kernel import Kernel, Op
-from flazy.sample import Origin
-from flazy.transport.arena import Block
+from flazy.sample import Origin, fresh
 from flazy.transport.payload import Payload, Plain
+from flazy.transport.shelf import Shelf
+from flazy.transport.stretches import ROWS, Stretch
 from flazy.transport.wire import Bye, Close, Granted, Hello, Message, Open, Refused, Result, Task
 from flazy.workers.loop import Loop
 
@@ -54,8 +55,17 @@ class Pool(Protocol):
     def close(self) -> None:
         """Let the workers go; idempotent."""
 
+    def keep(self, value: object) -> object:
+        """Give a value that its source cannot change any more; called by the feeder."""
+
     def pack(self, values: Sequence[object]) -> Payload:
-        """Make a payload of inputs; called by the feeder."""
+        """Make a payload of inputs; called by the feeder.
+
+        Raises
+        ------
+        Unencodable
+            For values that cannot travel.
+        """
 
     def name(self, worker: int) -> str:
         """Spell a worker for messages."""
@@ -67,15 +77,16 @@ class Inputs(NamedTuple):
     origin: Origin
     payload: Payload
     samples: int
+    first: int = 0  # how many samples came before them
 
 
-def message_of(owner: Owner, command: Send | Grant, block: Block | None = None) -> Message:
+def message_of(owner: Owner, command: Send | Grant) -> Granted | Task:
     """Spell a command as a message; the inputs of a task are its origin and payload."""
     if isinstance(command, Grant):
         return Granted(owner.run, command.task, command.parts)
     assert isinstance(command.inputs, Inputs)
-    origin, payload, _ = command.inputs
-    return Task(owner.run, command.task, command.attempt, command.skip, command.credit, origin, payload, block)
+    origin, payload, _, _ = command.inputs
+    return Task(owner.run, command.task, command.attempt, command.skip, command.credit, origin, payload)
 
 
 class _Queues:
@@ -96,9 +107,17 @@ class _Queues:
         """Hand a message to the hub."""
         self._deliver(message)
 
-    def payload(self, values: Sequence[object]) -> Payload:
+    def payload(self, values: Sequence[object], shelf: Shelf | None = None) -> Payload:
         """Keep values as they are."""
         return Plain.of(values)
+
+    def arranged(self, values: Sequence[object]) -> list[Stretch]:
+        """Leave values as they are."""
+        return [(ROWS, len(values), values)]
+
+    def shelf(self, task: Task, rows: int) -> Shelf:
+        """Give a place that copies."""
+        return Shelf()
 
 
 class ThreadPool:
@@ -144,9 +163,13 @@ class ThreadPool:
                 link.inbox.put(Close(owner.run))
                 link.inbox.put(Bye())
 
+    def keep(self, value: object) -> object:
+        """Copy arrays and containers, which the source may write into again."""
+        return fresh(value)
+
     def pack(self, values: Sequence[object]) -> Payload:
-        """Keep values, but for arrays and containers, which the source may write into again."""
-        return Plain.copied(values)
+        """Keep values, copied once more where they were not kept before."""
+        return Plain.of([(ROWS, len(values), [fresh(value) for value in values])])
 
     def name(self, worker: int) -> str:
         """Spell a thread."""

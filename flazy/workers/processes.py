@@ -11,15 +11,17 @@ from typing import Any
 
 from flazy.core.events import Blame, Grant, Send
 from flazy.errors import WorkerPoolBroken
-from flazy.transport.arena import Block
-from flazy.transport.payload import LARGE, Encoded, Payload
-from flazy.transport.wire import Open, Result
+from flazy.transport.codec import Unencodable
+from flazy.transport.payload import Encoded, Payload
+from flazy.transport.shelf import Intake
+from flazy.transport.stretches import arranged
+from flazy.transport.wire import Open, Result, Task
 from flazy.workers.fleet import Fleet
+from flazy.workers.lending import Lending
 from flazy.workers.pool import Inputs, Owner, message_of
 
 __all__ = ["ProcessPool", "surroundings"]
 
-SPARE = 1.02  # of the bytes that are expected, for arrays that differ a little and for their alignment
 FAILED_STARTS = 3  # workers that may die by their own doing before they are ready, one after the other
 KILLS_TO_DEATHS = 8  # so many more deaths by signals from outside are borne than deaths by their own doing
 
@@ -29,9 +31,20 @@ class ProcessPool:
 
     It is itself the owner that the fleet reports to, and passes on to the stage what is the stage's business: a dead
     worker is replaced here.
+
+    Parameters
+    ----------
+    n
+        How many.
+    kernel, around
+        What they run, and in which surroundings.
+    fleet
+        Where they come from.
+    rows
+        The size of the batches that the outputs go to; 0 if to none.
     """
 
-    def __init__(self, n: int, kernel: bytes, around: dict[str, Any], fleet: Fleet) -> None:
+    def __init__(self, n: int, kernel: bytes, around: dict[str, Any], fleet: Fleet, rows: int = 0) -> None:
         self._n = n
         self._kernel = kernel
         self._around = around
@@ -43,8 +56,8 @@ class ProcessPool:
         self._fruitless = {True: 0, False: 0}  # deaths since the last result, own and by others
         self._failed_starts = 0
         self._exits: list[str] = []
-        self._samples: dict[int, int] = {}  # of the tasks that are under way
-        self._large = 0.0  # bytes of large arrays that a sample gave of late
+        self._intake = Intake(fleet.arena)
+        self._lending = Lending(fleet, rows)
         self.run = 0
 
     def open(self, owner: Owner) -> None:
@@ -56,17 +69,29 @@ class ProcessPool:
     def send(self, command: Send | Grant) -> None:
         """Send a message, and with a task a block for the large arrays that are to be expected of it."""
         if self._owner is not None:
-            block = self._lent(command) if isinstance(command, Send) else None
-            self._fleet.send(command.worker, message_of(self._owner, command, block))
+            message = message_of(self._owner, command)
+            if isinstance(message, Task):
+                assert isinstance(command, Send)
+                assert isinstance(command.inputs, Inputs)
+                message = self._lending.placed(command.worker, message, command.inputs.first, command.inputs.samples)
+            self._fleet.send(command.worker, message)
 
     def close(self) -> None:
         """Give the workers back to the fleet."""
         self._owner = None
         self._fleet.release(self)
 
+    def keep(self, value: object) -> object:
+        """Copy what the source may write into again, large arrays into shared memory."""
+        return self._intake.keep(value)
+
     def pack(self, values: Sequence[object]) -> Payload:
         """Encode a copy of the inputs."""
-        return Encoded.copied(values)
+        try:
+            return self._intake.packed(arranged(values))
+        except Unencodable:
+            Encoded.of(values)  # says which it is
+            raise
 
     def name(self, worker: int) -> str:
         """Spell a process."""
@@ -85,7 +110,7 @@ class ProcessPool:
     def result(self, result: Result) -> None:
         """Pass on; work is getting done."""
         self._fruitless = {True: 0, False: 0}
-        self._measure(result)
+        self._lending.measure(result)
         if self._owner is not None:
             self._owner.result(result)
 
@@ -113,20 +138,6 @@ class ProcessPool:
         """Pass on."""
         if self._owner is not None:
             self._owner.broken(error)
-
-    def _lent(self, command: Send) -> Block | None:
-        assert isinstance(command.inputs, Inputs)
-        samples = self._samples[command.task] = command.inputs.samples
-        nbytes = int(self._large * samples * SPARE)
-        return self._fleet.lend(command.worker, self.run, command.task, nbytes) if nbytes >= LARGE else None
-
-    def _measure(self, result: Result) -> None:
-        """Learn how much a sample weighs: at once if more than before, slowly if less."""
-        assert isinstance(result.payload, Encoded)
-        found = result.payload.large / self._samples.get(result.task, 1)
-        self._large = max(found, 0.9 * self._large)
-        if result.last:
-            self._samples.pop(result.task, None)
 
     def _give_up(self, what: str) -> None:
         self.broken(WorkerPoolBroken(f"the workers of this stage {what}. " + "\n".join(self._exits[-3:])))

@@ -6,6 +6,7 @@ as a suspended generator, so that it does not occupy its worker.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Generator, Iterator, MutableSequence
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ import numpy as np
 
 from flazy.located import cause_of
 from flazy.plan.kernel import INDEX, UPSTREAM, Cursor, Kernel
-from flazy.sample import Address, Origin, fresh
+from flazy.sample import ATOMS, Address, Origin
+from flazy.transport.shelf import Shelf
+from flazy.transport.stretches import rows_of
 from flazy.transport.wire import Task
 
 __all__ = ["Failure", "Made", "Record", "Work", "idle"]
@@ -55,9 +58,13 @@ class Failure:
 
 @dataclass(slots=True)
 class Made:
-    """A part before it is sent: values, where they came from (None: one to one), and the failure that ends them."""
+    """A part before it is sent: values, where they came from (None: one to one), and the failure that ends them.
+
+    Before the values come ``filled`` outputs that lie in rows of a batch.
+    """
 
     start: int
+    filled: int
     values: list[Any]
     origins: list[tuple[int, ...]] | None
     failure: Failure | None
@@ -101,10 +108,13 @@ class Work:
     record
         Three numbers that name the run, the task and the input that is running; readable from outside.  Whoever has
         sent the part clears them with `idle`: packing is user code too.
+    shelf
+        Where the outputs of the first part may go.
     """
 
-    def __init__(self, task: Task, kernel: Kernel, record: Record) -> None:
+    def __init__(self, task: Task, kernel: Kernel, record: Record, shelf: Shelf) -> None:
         self.task = task
+        self.shelf = shelf
         self.credit = task.credit
         self._kernel = kernel
         self._record = record
@@ -118,7 +128,7 @@ class Work:
     def part(self) -> Made:
         """Work until a part is full or the task ends."""
         started = time.perf_counter_ns()
-        made = Made(self._start, [], None if self._kernel.one_to_one else [], None, False, 0)
+        made = Made(self._start, 0, [], None if self._kernel.one_to_one else [], None, False, 0)
         self._record[0], self._record[1], self._record[INDEX] = self.task.run, self.task.task, self._index
         try:
             self._fill(made, started)
@@ -127,9 +137,14 @@ class Work:
         except BaseException as error:  # noqa: BLE001 - inputs that cannot be decoded here; unpickling is user code
             made.failure, made.last = _failure(KernelError("", max(self._cursor.index, 0), (), error)), True
         self._index = self._cursor.index
-        self._start += len(made.values)
+        made.filled = self.shelf.filled
+        self._start += made.filled + len(made.values)
         made.nanos = time.perf_counter_ns() - started
         return made
+
+    def sent(self) -> None:
+        """Take in that a part was sent: what was lent is not ours any more."""
+        self.shelf = Shelf()
 
     def close(self) -> None:
         """Drop what is not done."""
@@ -150,7 +165,8 @@ class Work:
 
     def _inputs(self) -> Iterator[Generator[Any, None, None]]:
         """Give the kernel over all inputs at once; in a careful attempt over each by itself."""
-        values = self.task.payload.open()
+        stretches: list[Any] = self.task.payload.open()
+        values = itertools.chain.from_iterable(map(rows_of, stretches))
         if self.task.attempt == 1:
             yield self._kernel.run(values, self._cursor)
             return
@@ -159,21 +175,35 @@ class Work:
 
     def _fill_from(self, running: Generator[Any, None, None], made: Made, started: int) -> bool:
         """Take outputs; say whether the part is full before they end."""
-        values, origins = made.values, made.origins
+        values, origins, shelf = made.values, made.origins, self.shelf
+        self._leave_out(running)
+        if origins is None:
+            if shelf.filling:
+                for value in running:
+                    if not shelf.put(value):
+                        values.append(shelf.keep(value))
+                        break
+            for value in running:
+                values.append(value if type(value) in ATOMS else shelf.keep(value))
+            return False
         nbytes = 0
         for value in running:
-            if self._skip:
-                self._skip -= 1
-                continue
-            values.append(fresh(value))  # the function may return the same array each time
-            if origins is None:
-                continue
+            values.append(value if type(value) in ATOMS else shelf.keep(value))
             origins.append((self._cursor.index, *self._cursor.offsets))
             if self._kernel.depth:
                 nbytes += size_of(value)
                 if len(values) >= PART_OUTPUTS or nbytes >= PART_BYTES or time.perf_counter_ns() - started > PART_NANOS:
                     return True
         return False
+
+
+    def _leave_out(self, running: Iterator[Any]) -> None:
+        """Make the outputs that were received before, for what their functions do besides, and drop them."""
+        if self._skip:
+            for _ in running:
+                self._skip -= 1
+                if not self._skip:
+                    return
 
 
 def idle(record: Record) -> None:

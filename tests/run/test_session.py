@@ -334,11 +334,12 @@ def test_bytes_over_the_budget_stop_the_feeder_until_they_are_taken():
     bench = Bench(1)
     bench.permits()
     for _ in range(2):
-        bench.feed(nbytes=100 * 2**20)
+        bench.feed(nbytes=50 * 2**20)
     bench.permits()
-    bench.feed(nbytes=100 * 2**20)
+    for _ in range(3):
+        bench.feed(nbytes=50 * 2**20)
     while_full = bench.permits()
-    for task in range(2):
+    for task in range(4):
         bench.done(task)
         bench.session.taken(task)
 

@@ -34,11 +34,11 @@ def test_a_size_class_wastes_less_than_a_third_of_what_is_asked_beyond_small_siz
 
 
 def test_a_worker_writes_what_the_driver_sees(arena):
-    block = arena.allocate(1000)
+    lease = arena.lease(1000)
 
-    Window(arena.file).bytes_of(block)[:5] = b"hello"
+    Window(arena.file).bytes_of(lease.block)[:5] = b"hello"
 
-    assert b"hello" == bytes(arena.bytes_of(block, 5))
+    assert b"hello" == bytes(lease.memory[:5])
 
 
 def test_blocks_in_use_do_not_overlap(arena):
@@ -57,10 +57,10 @@ def test_a_released_block_is_used_again(arena):
 
 
 def test_a_viewed_block_comes_back_with_its_last_array_and_not_before(arena):
-    block = arena.allocate(MIB)
-    whole = np.frombuffer(arena.bytes_of(block, MIB), np.float32)
-    part = whole[::2].reshape(-1, 2)
-    del whole
+    lease = arena.lease(MIB)
+    block = lease.block
+    part = lease.memory.view(np.float32)[::2].reshape(-1, 2)
+    del lease
     gc.collect()
     kept = arena.allocate(MIB)
 
@@ -70,9 +70,17 @@ def test_a_viewed_block_comes_back_with_its_last_array_and_not_before(arena):
     assert block == arena.allocate(MIB)
 
 
+def test_a_buffer_is_found_where_it_lies_and_nowhere_else(arena):
+    lease, far = arena.lease(MIB), arena.lease(80 * MIB)
+
+    assert (lease.block.offset + 64, *lease.block.of) == arena.find(lease.memory[64:128].data)
+    assert (far.block.offset, *far.block.of) == arena.find(far.memory.data)
+    assert arena.find(np.zeros(MIB, np.uint8).data) is None
+
+
 def test_views_are_writable_and_outlive_the_arena():
     arena = Arena(budget=8 * MIB)
-    array = np.frombuffer(arena.bytes_of(arena.allocate(4096), 4096), np.uint8)
+    array = arena.lease(4096).memory
     arena.close()
     array[:] = 7
 
@@ -125,7 +133,7 @@ SMALL_SHM = """
 import numpy as np
 from flazy.transport.arena import Arena
 arena = Arena(budget=2**28)
-view = np.frombuffer(arena.bytes_of(arena.allocate(2**26), 2**26), np.uint8)
+view = arena.lease(2**26).memory
 view[:] = 1
 print(int(view.sum()))
 """

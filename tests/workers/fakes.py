@@ -7,6 +7,8 @@ from collections import deque
 from flazy.plan.kernel import Kernel, Op
 from flazy.sample import Origin
 from flazy.transport.payload import Encoded
+from flazy.transport.shelf import Shelf
+from flazy.transport.stretches import ROWS, arranged, rows_of
 from flazy.transport.wire import Bye, Open, Result, Task
 from flazy.workers.loop import Loop
 
@@ -30,8 +32,14 @@ class FakeLink:
     def send(self, message):
         self.sent.append(message)
 
-    def payload(self, values):
+    def payload(self, values, shelf=None):
         return Encoded.of(values)
+
+    def arranged(self, values):
+        return arranged(values)
+
+    def shelf(self, task, rows):
+        return Shelf()
 
     @property
     def results(self):
@@ -39,7 +47,8 @@ class FakeLink:
 
 
 def task(number, *values, attempt=1, skip=0, credit=2, run=RUN):
-    return Task(run, number, attempt, skip, credit, Origin(0, (10 * number,)), Encoded.of(values))
+    inputs = Encoded.of([(ROWS, len(values), list(values))])
+    return Task(run, number, attempt, skip, credit, Origin(0, (10 * number,)), inputs)
 
 
 def op(kind, fn, setup=None):
@@ -55,9 +64,9 @@ def serve(ops, *script, record=None):
 
 def opened(result):
     """Give origins, failure and values of a part."""
-    head, *values = result.payload.open()
+    head, *stretches = result.payload.open()
     origins, failure = head or (None, None)
-    return origins, failure, values
+    return origins, failure, [sample for stretch in stretches for sample in rows_of(stretch)]
 
 
 def values_of(link):

@@ -5,6 +5,7 @@ import pytest
 from flazy.core.events import Blame, Send
 from flazy.errors import WorkerError, WorkerPoolBroken
 from flazy.sample import Origin
+from flazy.transport.arena import Block
 from flazy.transport.payload import Encoded
 from flazy.transport.wire import Result, Task
 from flazy.workers.pool import Inputs
@@ -19,7 +20,15 @@ class FakeRelay:
         self.warnings.append(text)
 
 
+class FakeLease:
+    def __init__(self, nbytes):
+        self.nbytes = nbytes
+        self.block = Block(0, nbytes, 0, nbytes)
+
+
 class FakeFleet:
+    arena = None
+
     def __init__(self):
         self.relay = FakeRelay()
         self.started = 0
@@ -39,8 +48,12 @@ class FakeFleet:
     def release(self, owner):
         self.released += 1
 
-    def lend(self, worker, run, task, nbytes):
-        self.lent.append((worker, run, task, nbytes))
+    def lease_block(self, nbytes):
+        return FakeLease(nbytes)
+
+    def lend(self, worker, run, task, lease):
+        self.lent.append((worker, run, task, lease.nbytes))
+        return True
 
     def pid(self, worker):
         return 4000 + worker

@@ -1,0 +1,137 @@
+"""Runs of samples on their way, each in the form that costs least.
+
+A *stretch* is a plain tuple ``(kind, count, body)`` for ``count`` samples in a row, so it passes between threads as it
+is, and between processes as what it is made of:
+
+========  ==================================================================================================
+ROWS      the samples themselves: a list, or a range
+COLUMNS   small arrays of equal shape laid end to end, leaf by leaf; the samples are views of them
+BATCHES   whole batches laid end to end, collated where the samples were made
+FILLED    samples whose arrays lie in a block of the arena, row by row (``layout.py``); here is only the rest
+========  ==================================================================================================
+
+The one rule: whatever form is chosen, the samples, or the batches, that come out are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from flazy.collate import Batching, is_uniform
+from flazy.errors import BatchError
+from flazy.transport.arrays import is_stackable
+from flazy.transport.packing import INLINE
+
+__all__ = ["BATCHES", "COLUMNS", "FILLED", "ROWS", "Stretch", "arranged", "batches_of", "gathered", "rows_of"]
+
+Stretch = tuple[int, int, Any]
+ROWS, COLUMNS, BATCHES, FILLED = range(4)
+
+# One sample that is kept keeps what lies beside it: bounded here, where longer runs would save little more.
+COLUMN_BYTES = 64 * 1024
+BATCHES_BYTES = 256 * 1024
+
+ARRAY, PLAIN, DICT, TUPLE = range(4)  # the forms of a column
+
+
+def arranged(rows: Sequence[Any]) -> list[Stretch]:
+    """Put samples into the form in which they travel best."""
+    size = _array_bytes(rows[0]) if len(rows) > 1 and isinstance(rows, list) else 0
+    if not 0 < size < INLINE:
+        return [(ROWS, len(rows), rows)] if len(rows) else []
+    step = max(1, COLUMN_BYTES // size)
+    runs = [rows[start : start + step] for start in range(0, len(rows), step)]
+    return [(COLUMNS, len(run), _column(run)) for run in runs]
+
+
+def gathered(rows: list[Any], batching: Batching, position: int) -> list[Stretch]:
+    """Make batches of samples as far as they fill some; ``position`` is that of the first in its batch.
+
+    Where a batch cannot be made the samples are left as they are: whoever takes them finds the same error, and knows
+    which batch it is.
+    """
+    size = batching.size
+    first = min(-position % size, len(rows))
+    last = first + (len(rows) - first) // size * size
+    try:
+        whole = list(_batches(rows[first:last], batching))
+    except BatchError:
+        return arranged(rows)
+    return [*arranged(rows[:first]), *whole, *arranged(rows[last:])]
+
+
+def rows_of(stretch: Stretch) -> Sequence[Any]:
+    """Give the samples of rows or columns."""
+    kind, _, body = stretch
+    return _rows(body) if kind == COLUMNS else body
+
+
+def batches_of(stretch: Stretch, size: int) -> Iterator[Any]:
+    """Give the batches that were laid end to end."""
+    _, count, body = stretch
+    if count == size:
+        yield body
+        return
+    for start in range(0, count, size):
+        yield _cut(body, slice(start, start + size))
+
+
+def _batches(rows: list[Any], batching: Batching) -> Iterator[Stretch]:
+    """Collate; several batches at once where each comes out as it would by itself."""
+    size = batching.size
+    step = size
+    if len(rows) > size and is_uniform(rows):
+        step = size * max(1, BATCHES_BYTES // (size * max(16, _array_bytes(rows[0]))))
+    for start in range(0, len(rows), step):
+        run = rows[start : start + step]
+        yield BATCHES, len(run), batching.collate(run)
+
+
+def _cut(part: Any, rows: slice) -> Any:
+    if type(part) is dict:
+        return {key: _cut(value, rows) for key, value in part.items()}
+    if type(part) is tuple:
+        return tuple([_cut(value, rows) for value in part])
+    return part[rows]
+
+
+def _array_bytes(sample: Any) -> int:
+    """Add up the arrays of a sample."""
+    kind = type(sample)
+    if kind is np.ndarray:
+        return int(sample.nbytes)
+    if kind is dict:
+        return sum(map(_array_bytes, sample.values()))
+    return sum(map(_array_bytes, sample)) if kind is tuple else 0
+
+
+def _column(parts: Sequence[Any]) -> tuple[Any, ...]:
+    """Lay one part of each sample end to end, and its parts in turn."""
+    first = parts[0]
+    if set(map(type, parts)) != {type(first)}:
+        return PLAIN, parts
+    if type(first) is dict:
+        keys = list(first)
+        if all(list(part) == keys for part in parts):
+            return DICT, keys, [_column([part[key] for part in parts]) for key in keys]
+    elif type(first) is tuple:
+        if first and {len(part) for part in parts} == {len(first)}:
+            return TUPLE, [_column(column) for column in zip(*parts, strict=True)]
+    elif type(first) is np.ndarray and is_stackable(first) and len({(part.shape, part.dtype) for part in parts}) == 1:
+        return ARRAY, np.stack(parts)
+    return PLAIN, list(parts)
+
+
+def _rows(column: tuple[Any, ...]) -> list[Any]:
+    """Take apart what `_column` laid together."""
+    match column:
+        case (0 | 1, parts):  # ARRAY | PLAIN: views of the array, or the parts themselves
+            return list(parts)
+        case (2, keys, columns):  # DICT
+            return [dict(zip(keys, values, strict=True)) for values in zip(*map(_rows, columns), strict=True)]
+        case (3, columns):  # TUPLE
+            return list(zip(*map(_rows, columns), strict=True))
+    raise ValueError("a column in no known form")

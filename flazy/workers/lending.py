@@ -1,0 +1,76 @@
+"""Which place in shared memory a task gets for what it will give.
+
+Where samples have looked alike so far and go to a batch, it is their rows of that batch's block; otherwise any block
+that is as large as the results so far let expect.  A guess that turns out wrong costs a copy, never a result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from weakref import WeakValueDictionary
+
+from flazy.transport.arena import Lease
+from flazy.transport.layout import Layout
+from flazy.transport.payload import LARGE, Encoded
+from flazy.transport.wire import Result, Task
+from flazy.workers.fleet import Fleet
+
+__all__ = ["Lending"]
+
+SPARE = 1.02  # of the bytes that are expected, for arrays that differ a little and for their alignment
+
+
+class Lending:
+    """The places of one parallel stage; used by the hub thread only.
+
+    Parameters
+    ----------
+    fleet
+        Keeps what is lent to each worker.
+    rows
+        The size of the batches that the outputs go to; 0 if to none.
+    """
+
+    def __init__(self, fleet: Fleet, rows: int) -> None:
+        self._fleet = fleet
+        self._rows = rows
+        self._spec = b""  # what samples look like that can be written into rows of a batch; of late
+        self._batches: WeakValueDictionary[int, Lease] = WeakValueDictionary()
+        self._samples: dict[int, int] = {}  # of the tasks that are under way
+        self._large = 0.0  # bytes of large arrays that a sample gave of late
+
+    def placed(self, worker: int, task: Task, first: int, samples: int) -> Task:
+        """Add a place to a task of so many samples; ``first`` counts those that came before, in the whole stage."""
+        self._samples[task.task] = samples
+        row = first % self._rows if self._rows else 0
+        # From the second attempt on parts come one by one, and a block is lent for the first part alone.
+        if self._spec and task.attempt == 1 and not task.skip and row + samples <= self._rows:
+            lease = self._batch(first // self._rows)
+            if lease is not None and self._fleet.lend(worker, task.run, task.task, lease):
+                return replace(task, row=row, block=lease.block, spec=self._spec)
+        nbytes = int(self._large * samples * SPARE)
+        lease = self._fleet.lease_block(nbytes) if nbytes >= LARGE else None
+        if lease is not None and self._fleet.lend(worker, task.run, task.task, lease):
+            return replace(task, row=row, block=lease.block)
+        return replace(task, row=row)
+
+    def measure(self, result: Result) -> None:
+        """Learn what samples look like, and how much one weighs: at once if more than before, slowly if less."""
+        assert isinstance(result.payload, Encoded)
+        if result.spec and result.spec != self._spec:
+            self._spec = result.spec
+            self._batches.clear()
+        if result.filled:
+            result.payload.nbytes += result.filled * Layout.of(self._spec, self._rows).sample_nbytes
+        else:
+            found = result.payload.large / self._samples.get(result.task, 1)
+            self._large = max(found, 0.9 * self._large)
+        if result.last:
+            self._samples.pop(result.task, None)
+
+    def _batch(self, number: int) -> Lease | None:
+        """Give the block of a batch; it lives while somebody writes into it or waits for the rest of it."""
+        lease = self._batches.get(number)
+        if lease is None and (lease := self._fleet.lease_block(Layout.of(self._spec, self._rows).nbytes)) is not None:
+            self._batches[number] = lease
+        return lease
