@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from flazy.collate import Batching
 from flazy.located import GENERATED
 from flazy.sample import Address, SeededGlobals, key_of, rng_for
 
@@ -52,13 +51,11 @@ class Op:
 class Kernel:
     """A compiled chain, with the resources that its ``setup=`` functions opened.
 
-    ``depth`` counts the flatmaps: that many offsets follow the input's address in an output's.  ``batching`` is what
-    becomes of the outputs, where that can be done in the worker.
+    ``depth`` counts the flatmaps: that many offsets follow the input's address in an output's.
     """
 
-    def __init__(self, ops: tuple[Op, ...], batching: Batching | None = None) -> None:
+    def __init__(self, ops: tuple[Op, ...]) -> None:
         self.ops = ops
-        self.batching = batching
         self.one_to_one = all(op.one_to_one for op in ops)
         self.depth = sum(op.kind == "flatmap" for op in ops)
         self.random = any(op.kind == "random" for op in ops)

@@ -1,32 +1,48 @@
-"""Kernels as bytes: what is sent to worker processes, once each, and what is said of a function that cannot be.
+"""Kernels as bytes: what is sent to worker processes, and what is said of a function that cannot be.
 
 Loaded when the first plan with worker processes opens, since it needs cloudpickle.
 """
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable
 from typing import Any
 
 import cloudpickle
 
-from flazy.collate import Batching
 from flazy.errors import UnserializableFunction
-from flazy.plan.kernel import Kernel, Op
+from flazy.plan.kernel import Op
 
-__all__ = ["dump_kernel", "load_kernel"]
+__all__ = ["LARGE", "dump_ops", "load_ops"]
+
+LARGE = 2**20  # bytes from which the memory of a captured array is left out of the stream
 
 
-def dump_kernel(ops: tuple[Op, ...], batching: Batching | None = None) -> bytes:
+def dump_ops(ops: tuple[Op, ...], aside: list[memoryview] | None = None) -> bytes:
     """Pickle a chain for workers.
+
+    Parameters
+    ----------
+    ops : tuple of Op
+        The chain.
+    aside : list of memoryview, optional
+        Takes the memory of large captured arrays, which is not copied and not in the stream then.  None: it is.
 
     Raises
     ------
     UnserializableFunction
         Names the stage and, where it can be found, the variable that cannot be pickled.
     """
+    def stays(buffer: pickle.PickleBuffer) -> bool:
+        memory = buffer.raw()
+        if aside is None or memory.nbytes < LARGE:
+            return True
+        aside.append(memory)
+        return False
+
     try:
-        return bytes(cloudpickle.dumps((ops, batching), protocol=5))
+        return bytes(cloudpickle.dumps(ops, protocol=5, buffer_callback=stays))
     except Exception as error:
         for op in ops:
             for role, fn in (("", op.fn), ("setup of ", op.setup)):
@@ -38,9 +54,10 @@ def dump_kernel(ops: tuple[Op, ...], batching: Batching | None = None) -> bytes:
         raise
 
 
-def load_kernel(data: bytes) -> Kernel:
-    """Unpickle and compile a chain; only workers call this, on bytes of their own driver."""
-    return Kernel(*cloudpickle.loads(data))
+def load_ops(stream: bytes | bytearray | memoryview, aside: Iterable[memoryview] = ()) -> tuple[Op, ...]:
+    """Unpickle a chain; only workers call this, on bytes of their own driver."""
+    ops: tuple[Op, ...] = cloudpickle.loads(stream, buffers=aside)
+    return ops
 
 
 def _unpicklable(value: Any, name: str = "", seen: int = 3) -> str | None:

@@ -10,7 +10,6 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
-from flazy.collate import Batching
 from flazy.errors import ClosedRun
 from flazy.plan.kernel import Op
 from flazy.plan.planner import Chain, Physical
@@ -82,10 +81,14 @@ class Opened:
         self._opened_at = time.monotonic()
         self._seconds: float | None = None
         self._segments: list[Any] = []
-        self._kernels: dict[tuple[tuple[Op, ...], Batching | None], bytes] = {}
-        for chain in _shipped(physical):
-            self._kernel(chain)
-        self.stage = build(physical, cycle, self)
+        self._kernels: dict[tuple[Any, tuple[Op, ...]], Any] = {}  # by fleet and chain
+        try:
+            for chain in _shipped(physical):
+                self._kernel(chain.ops, importlib.import_module("flazy.run.runtime").runtime().fleet)
+            self.stage = build(physical, cycle, self)
+        except BaseException:
+            self._let_go_of_kernels()
+            raise
 
     @property
     def closed(self) -> bool:
@@ -102,11 +105,19 @@ class Opened:
             raise ClosedRun("this run is closed")
         return stage
 
-    def _kernel(self, chain: Chain) -> bytes:
-        what = chain.ops, chain.batching
-        if what not in self._kernels:
-            self._kernels[what] = importlib.import_module("flazy.plan.shipping").dump_kernel(*what)
-        return self._kernels[what]
+    def _kernel(self, ops: tuple[Op, ...], fleet: Any) -> Any:
+        """Give a kernel as it was when the pass was opened; pickled anew for a runtime that has replaced the first."""
+        if (fleet, ops) not in self._kernels:
+            self._kernels[fleet, ops] = fleet.kernels.keep(ops)
+            if self.closed:  # looked at after the kernel can be seen, so that one of the two lets go of it
+                self._let_go_of_kernels()
+                raise ClosedRun("this run is closed")
+        return self._kernels[fleet, ops]
+
+    def _let_go_of_kernels(self) -> None:
+        while self._kernels:
+            (fleet, _), kernel = self._kernels.popitem()
+            fleet.kernels.let_go(kernel)
 
     def close(self) -> None:
         """End every stage, and so give the workers back; idempotent."""
@@ -119,6 +130,7 @@ class Opened:
             del self.stage  # stages that open others hold this object
             for segment in list(self._segments):  # also one that a thread of another stage is opening just now
                 segment.close()
+            self._let_go_of_kernels()  # after the segments' own goodbye: the hub hears of them in this order
 
     def stats(self) -> Stats:
         """Give what was done so far."""

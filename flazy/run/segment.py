@@ -12,6 +12,7 @@ from typing import Any
 
 from flazy.errors import ClosedRun, FlazyError, PoisonSample, WorkerError
 from flazy.located import Cause, Place, located
+from flazy.plan.kernel import Op
 from flazy.plan.planner import Chain
 from flazy.plan.where import Processes
 from flazy.run.feeder import Feeder, unserializable
@@ -23,6 +24,8 @@ from flazy.run.stats import SegmentStats
 from flazy.sample import Address
 from flazy.transport.arena import Lease
 from flazy.transport.stretches import Stretch, rows_of
+from flazy.workers.fleet import Fleet
+from flazy.workers.kernels import Kept
 from flazy.workers.loop import UNSERIALIZABLE
 from flazy.workers.pool import Pool, ThreadPool
 from flazy.workers.processes import ProcessPool, surroundings
@@ -33,14 +36,13 @@ __all__ = ["SegmentStage", "open_segment"]
 FLUSH_SECONDS = 0.005  # after which a waiting consumer sends off a chunk that is not full
 
 
-def open_segment(chain: Chain, upstream: Stage, kernel: Callable[[Chain], bytes]) -> SegmentStage:
+def open_segment(chain: Chain, upstream: Stage, kernel: Callable[[tuple[Op, ...], Fleet], Kept]) -> SegmentStage:
     """Open a parallel stage; its workers start now, its feeder with the first sample that is asked for."""
     hub = runtime()
     where = chain.where
     pool: Pool
     if isinstance(where, Processes):
-        rows = chain.batching.size if chain.batching is not None else 0
-        pool = ProcessPool(where.n, kernel(chain), surroundings(), hub.fleet, rows)
+        pool = ProcessPool(where.n, kernel(chain.ops, hub.fleet), surroundings(), hub.fleet, chain.batching)
     else:
         assert where is not None
         pool = ThreadPool(where.n, chain.ops, hub.post)

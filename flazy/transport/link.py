@@ -12,10 +12,11 @@ from typing import Protocol
 
 import zmq
 
+from flazy.collate import Batching
 from flazy.transport.arena import Block, Span, Window
 from flazy.transport.layout import Layout
 from flazy.transport.payload import Encoded, Payload, Placed
-from flazy.transport.shelf import Shelf
+from flazy.transport.places import Place
 from flazy.transport.stretches import Stretch, arranged
 from flazy.transport.wire import Message, Task, pack, unpack
 
@@ -33,14 +34,14 @@ class Link(Protocol):
     def send(self, message: Message) -> None:
         """Send a message; may block while the driver is slow."""
 
-    def payload(self, values: Sequence[object], shelf: Shelf | None = None) -> Payload:
-        """Make a payload of values, some of which may lie on a shelf."""
+    def payload(self, values: Sequence[object], place: Place | None = None) -> Payload:
+        """Make a payload of values, some of which may lie on a place."""
 
     def arranged(self, values: Sequence[object]) -> list[Stretch]:
         """Put values into the form in which they travel best."""
 
-    def shelf(self, task: Task, rows: int) -> Shelf:
-        """Give the place for what a task gives; ``rows`` is the size of a batch, or 0."""
+    def place(self, task: Task, batching: Batching | None) -> Place:
+        """Give the place for what a task gives."""
 
 
 class SocketLink:
@@ -73,19 +74,19 @@ class SocketLink:
         """Send a message."""
         self._results.send_multipart(pack(message), copy=True)
 
-    def payload(self, values: Sequence[object], shelf: Shelf | None = None) -> Payload:
-        """Encode values; large arrays go onto the shelf, as far as there is room."""
+    def payload(self, values: Sequence[object], place: Place | None = None) -> Payload:
+        """Encode values; large arrays go onto the place, as far as there is room."""
         encoded = Encoded.of(values)
-        return shelf.placed(encoded.frames) if shelf is not None else encoded
+        return place.placed(encoded.frames) if place is not None else encoded
 
     def arranged(self, values: Sequence[object]) -> list[Stretch]:
         """Lay small arrays end to end."""
         return arranged(values)
 
-    def shelf(self, task: Task, rows: int) -> Shelf:
+    def place(self, task: Task, batching: Batching | None) -> Place:
         """Give the block that came with a task, if one did."""
-        layout = Layout.of(task.spec, rows) if task.spec else None
-        return Shelf(self._window, task.block, layout, task.row)
+        layout = Layout.of(task.spec, batching.size) if task.spec and batching is not None else None
+        return Place(self._window, task.block, layout, task.row)
 
     def _input(self, span: Span) -> memoryview:
         assert self._window is not None

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flazy.collate import Batching
 from flazy.errors import ProtocolError
 from flazy.sample import Origin
 from flazy.transport.arena import Block
@@ -30,6 +31,7 @@ __all__ = [
     "Open",
     "Refused",
     "Result",
+    "Shipment",
     "Task",
     "pack",
     "unpack",
@@ -37,7 +39,7 @@ __all__ = [
 
 VERSION = 1
 HEADER = struct.Struct("<BBBxIQQQQQ")
-LAST, LENT = 1, 2
+LAST, LENT, SENT = 1, 2, 4
 
 Numbers = tuple[int, int, int]
 
@@ -46,12 +48,30 @@ Numbers = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Shipment:
+    """A kernel as one worker is told of it.
+
+    ``stream`` is None where the worker has it, by its number; what is ``dropped``, the worker forgets, be it this one.
+    ``spans`` say where the memory of large captured arrays lies in the arena's file: offset and length.
+    """
+
+    number: int
+    stream: Buffer | None
+    spans: Sequence[tuple[int, int]] = ()
+    dropped: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Open:
-    """Be ready for a run: its kernel (pickled, or ops by reference) and the caller's surroundings."""
+    """Be ready for a run: its kernel (a `Shipment`, or ops by reference) and the caller's surroundings.
+
+    ``batching`` is what becomes of the outputs, where workers can see to that.
+    """
 
     run: int
     kernel: Any
     surroundings: dict[str, Any]
+    batching: Batching | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +190,11 @@ def pack(message: Message) -> list[Buffer]:
         case Granted():
             return [_header(GRANTED, run=message.run, task=message.task, numbers=(message.parts, 0, 0))]
         case Open():
-            return [_header(OPEN, run=message.run), message.kernel, *encode([message.surroundings])]
+            kernel: Shipment = message.kernel
+            batching = message.batching and (message.batching.size, message.batching.default_dtype)
+            head = _header(OPEN, flags=SENT * (kernel.stream is not None), run=message.run)
+            rest = encode([message.surroundings, kernel.number, kernel.spans, kernel.dropped, batching])
+            return [head, kernel.stream or b"", *rest]
         case Close():
             return [_header(CLOSE, run=message.run)]
         case Bye():
@@ -212,7 +236,9 @@ def unpack(frames: Sequence[Buffer]) -> Message:
         case 3:  # GRANTED
             return Granted(run, task, a)
         case 1 if rest:  # OPEN
-            return Open(run, rest[0], _read(rest[1:], 1)[0])
+            surroundings, number, spans, dropped, batching = _read(rest[1:], 5)
+            shipment = Shipment(number, rest[0] if flags & SENT else None, spans, dropped)
+            return Open(run, shipment, surroundings, batching and Batching(*batching))
         case 4:  # CLOSE
             return Close(run)
         case 5:  # BYE

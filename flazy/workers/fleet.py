@@ -25,6 +25,7 @@ from flazy.transport.hub import Hub
 from flazy.transport.payload import Encoded, Placed
 from flazy.transport.wire import Bye, Close, Hello, Logged, Message, Open, Refused, Result, pack, unpack
 from flazy.workers import launch, zygote
+from flazy.workers.kernels import Kept, Kernels, Known
 from flazy.workers.relay import Relay
 
 __all__ = ["Fleet", "Tenant", "Worker"]
@@ -62,7 +63,8 @@ class Worker:
     """One worker process.
 
     ``owner`` is whom it works for; ``opened`` what it was last told to be ready for; ``started`` and ``ready`` whether
-    it has ever said, and now says, that it can; ``deadline`` when `Fleet` must look at it again.
+    it has ever said, and now says, that it can; ``deadline`` when `Fleet` must look at it again.  ``known`` are the
+    kernels that it has the bytes of; ``kernel`` is the one that it works with, or may still.
     """
 
     number: int
@@ -70,6 +72,8 @@ class Worker:
     owner: Tenant | None
     opened: Open
     pid: int = 0
+    known: Known = field(default_factory=Known)
+    kernel: Kept | None = None
     started: bool = False
     ready: bool = False
     lent: dict[tuple[int, int], Lease] = field(default_factory=dict)  # with tasks: by run and task
@@ -95,6 +99,7 @@ class Fleet:
         self._post = post
         self._alive_read, self._alive_write = os.pipe()
         self.arena = Arena() if zygote.is_supported() and arena.is_supported() else None
+        self.kernels = Kernels(self.arena, post)
         self._zygote: zygote.Zygote | None = None
         self._workers: dict[int, Worker] = {}
         self._buried: set[int] = set()  # dead, and their last words not yet read
@@ -130,10 +135,6 @@ class Fleet:
             return
         self._workers[number] = Worker(number, process, owner, opened, deadline=time.monotonic() + START_SECONDS)
         self.relay.add(number, process.outputs)
-
-    def lease_block(self, nbytes: int) -> Lease | None:
-        """Give a place for large arrays; none where there is no room, or no arena."""
-        return self.arena.lease(nbytes) if self.arena is not None else None
 
     def lend(self, number: int, run: int, task: int, lease: Lease) -> bool:
         """Let a worker write into a block while it has a task; False if it has one for it already, or is gone."""
@@ -298,6 +299,7 @@ class Fleet:
         worker.process.greeted(pid)
         worker.pid, worker.started, worker.ready = pid, True, True
         worker.lent.clear()  # for a run that is closed: nothing writes there any more
+        self._done_with_kernel(worker)
         if worker.ending:
             return
         worker.deadline = None if worker.owner is not None else time.monotonic() + IDLE_SECONDS
@@ -305,8 +307,16 @@ class Fleet:
 
     def _join(self, worker: Worker) -> None:
         if worker.owner is not None:
-            self.send(worker.number, worker.opened)
+            worker.kernel = worker.opened.kernel
+            self.kernels.hold(worker.kernel)
+            self.send(worker.number, replace(worker.opened, kernel=worker.known.shipment(worker.kernel)))
             worker.owner.joined(worker.number)
+
+    def _done_with_kernel(self, worker: Worker) -> None:
+        """Take in that a worker has closed its run or is dead: no memory of the kernel is mapped there any more."""
+        if worker.kernel is not None:
+            self.kernels.release(worker.kernel)
+            worker.kernel = None
 
     def _end(self, worker: Worker) -> None:
         if not worker.ending:
@@ -350,6 +360,9 @@ class Fleet:
         blame, (how, own) = worker.process.running(), worker.process.exit()
         worker.process.close()
         worker.lent.clear()
+        self._done_with_kernel(worker)
+        if not self._workers:
+            self.kernels.forget()
         owner = worker.owner
         if owner is None or worker.ending:
             return

@@ -49,7 +49,7 @@ class Lending:
             if lease is not None and self._fleet.lend(worker, task.run, task.task, lease):
                 return replace(task, row=row, block=lease.block, spec=self._spec)
         nbytes = int(self._large * samples * SPARE)
-        lease = self._fleet.lease_block(nbytes) if nbytes >= LARGE else None
+        lease = self._lease(nbytes) if nbytes >= LARGE else None
         if lease is not None and self._fleet.lend(worker, task.run, task.task, lease):
             return replace(task, row=row, block=lease.block)
         return replace(task, row=row)
@@ -71,6 +71,10 @@ class Lending:
     def _batch(self, number: int) -> Lease | None:
         """Give the block of a batch; it lives while somebody writes into it or waits for the rest of it."""
         lease = self._batches.get(number)
-        if lease is None and (lease := self._fleet.lease_block(Layout.of(self._spec, self._rows).nbytes)) is not None:
+        if lease is None and (lease := self._lease(Layout.of(self._spec, self._rows).nbytes)) is not None:
             self._batches[number] = lease
         return lease
+
+    def _lease(self, nbytes: int) -> Lease | None:
+        """Give a block; none where there is no room, or no arena."""
+        return self._fleet.arena.lease(nbytes) if self._fleet.arena is not None else None

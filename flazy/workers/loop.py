@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from flazy.collate import Batching
 from flazy.plan.kernel import Kernel
 from flazy.transport.codec import Unencodable, decode, encode
 from flazy.transport.layout import spec_of
@@ -59,6 +60,7 @@ class Loop:
         self._load = load
         self._settle = settle
         self._kernels: dict[int, Kernel] = {}
+        self._batchings: dict[int, Batching | None] = {}
         self._works: dict[tuple[int, int], Work] = {}
 
     def serve(self) -> None:
@@ -83,12 +85,12 @@ class Loop:
             case Open():
                 try:
                     self._kernels[message.run] = self._load(message)
+                    self._batchings[message.run] = message.batching
                 except BaseException:  # noqa: BLE001 - a module that cannot be imported here may raise anything
                     self._link.send(Refused(self._worker, message.run, traceback.format_exc()))
             case Task() if message.run in self._kernels:
-                kernel = self._kernels[message.run]
-                shelf = self._link.shelf(message, kernel.batching.size if kernel.batching else 0)
-                self._works[message.run, message.task] = Work(message, kernel, self._record, shelf)
+                place = self._link.place(message, self._batchings[message.run])
+                self._works[message.run, message.task] = Work(message, self._kernels[message.run], self._record, place)
             case Granted():
                 if (work := self._works.get((message.run, message.task))) is not None:
                     work.credit += message.parts
@@ -100,7 +102,7 @@ class Loop:
         work = self._works[key]
         made = work.part()
         payload, made = self._packed(made, work)
-        spec = spec_of(made.values[-1]) if made.values and self._kernels[key[0]].batching else None
+        spec = spec_of(made.values[-1]) if made.values and self._batchings[key[0]] else None
         work.sent()
         idle(self._record)
         if self._settle is not None:
@@ -121,7 +123,7 @@ class Loop:
         failure = made.failure and self._proven(made.failure)
         head = None if made.origins is None and failure is None else (made.origins, failure and _fields(failure))
         try:
-            return self._link.payload([head, *self._stretches(made, work)], work.shelf), made
+            return self._link.payload([head, *self._stretches(made, work)], work.place), made
         except Unencodable as fault:
             error = self._unencodable(made.values) or fault
             kept = error.index
@@ -134,12 +136,13 @@ class Loop:
 
     def _stretches(self, made: Made, work: Work) -> Iterator[Stretch]:
         """Give the outputs of a part in the forms in which they travel."""
-        kernel, task = self._kernels[work.task.run], work.task
+        task = work.task
+        batching = self._batchings[task.run]
         if made.filled:
-            beside = [list(column) for column in zip(*work.shelf.beside, strict=True)]
+            beside = [list(column) for column in zip(*work.place.beside, strict=True)]
             yield FILLED, made.filled, [task.row, task.spec, beside]
-        if kernel.batching and task.attempt == 1 and made.values:
-            yield from gathered(made.values, kernel.batching, task.row + made.start + made.filled)
+        if batching is not None and task.attempt == 1 and made.values:
+            yield from gathered(made.values, batching, task.row + made.start + made.filled)
         else:
             yield from self._link.arranged(made.values)
 
@@ -164,6 +167,7 @@ class Loop:
     def _forget(self, run: int) -> None:
         for key in [key for key in self._works if key[0] == run]:
             _close(self._works.pop(key))
+        self._batchings.pop(run, None)
         if (kernel := self._kernels.pop(run, None)) is not None:
             _close(kernel)
 

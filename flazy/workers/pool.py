@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from flazy.collate import Batching
 from flazy.core.events import Blame, Grant, Send
 from flazy.errors import WorkerError
 from flazy.plan.kernel import Kernel, Op
 from flazy.sample import Origin, fresh
 from flazy.transport.payload import Payload, Plain
-from flazy.transport.shelf import Shelf
+from flazy.transport.places import Place
 from flazy.transport.stretches import ROWS, Stretch
 from flazy.transport.wire import Bye, Close, Granted, Hello, Message, Open, Refused, Result, Task
 from flazy.workers.loop import Loop
@@ -107,7 +108,7 @@ class _Queues:
         """Hand a message to the hub."""
         self._deliver(message)
 
-    def payload(self, values: Sequence[object], shelf: Shelf | None = None) -> Payload:
+    def payload(self, values: Sequence[object], place: Place | None = None) -> Payload:
         """Keep values as they are."""
         return Plain.of(values)
 
@@ -115,9 +116,9 @@ class _Queues:
         """Leave values as they are."""
         return [(ROWS, len(values), values)]
 
-    def shelf(self, task: Task, rows: int) -> Shelf:
+    def place(self, task: Task, batching: Batching | None) -> Place:
         """Give a place that copies."""
-        return Shelf()
+        return Place()
 
 
 class ThreadPool:

@@ -21,11 +21,11 @@ import threading
 from typing import Any, NoReturn
 
 from flazy.plan.kernel import Kernel
-from flazy.plan.shipping import load_kernel
 from flazy.transport.link import SocketLink
 from flazy.transport.wire import Logged, Open
 from flazy.workers.freshness import Imported
 from flazy.workers.loop import Loop
+from flazy.workers.shelf import Shelf
 
 __all__ = ["RECORD_BYTES", "STALE", "main"]
 
@@ -50,7 +50,7 @@ def main(argument: str) -> None:
     record = memoryview(mmap.mmap(given["record"], RECORD_BYTES)).cast("q")
     record[1] = -1
     try:
-        loader = _Loader()
+        loader = _Loader(Shelf(given.get("arena")))
         Loop(given["worker"], link, record, loader.load, loader.note).serve()
     finally:
         link.close()
@@ -64,12 +64,14 @@ def _lines_to(descriptor: int) -> io.TextIOWrapper:
 class _Loader:
     """Put on the caller's surroundings, then unpickle its functions; a worker that is stale ends instead."""
 
-    def __init__(self) -> None:
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
         self._imported = Imported()
         self._known = len(sys.modules)
 
     def load(self, message: Open) -> Kernel:
         """Make a kernel."""
+        stream = self._shelf.take(message.kernel)  # before anything that may fail: the driver counts on it
         if not self._imported.is_fresh():
             os._exit(STALE)
         around = message.surroundings
@@ -80,7 +82,7 @@ class _Loader:
         for name, level in around["log_levels"].items():
             logging.getLogger(name).setLevel(level)
         try:
-            return load_kernel(message.kernel)
+            return self._shelf.kernel(stream, message.kernel.spans)
         finally:
             self.note()
 

@@ -9,14 +9,16 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from flazy.collate import Batching
 from flazy.core.events import Blame, Grant, Send
 from flazy.errors import WorkerPoolBroken
 from flazy.transport.codec import Unencodable
 from flazy.transport.payload import Encoded, Payload
-from flazy.transport.shelf import Intake
+from flazy.transport.places import Intake
 from flazy.transport.stretches import arranged
 from flazy.transport.wire import Open, Result, Task
 from flazy.workers.fleet import Fleet
+from flazy.workers.kernels import Kept
 from flazy.workers.lending import Lending
 from flazy.workers.pool import Inputs, Owner, message_of
 
@@ -40,14 +42,17 @@ class ProcessPool:
         What they run, and in which surroundings.
     fleet
         Where they come from.
-    rows
-        The size of the batches that the outputs go to; 0 if to none.
+    batching
+        What becomes of the outputs, where workers can see to that.
     """
 
-    def __init__(self, n: int, kernel: bytes, around: dict[str, Any], fleet: Fleet, rows: int = 0) -> None:
+    def __init__(
+        self, n: int, kernel: Kept, around: dict[str, Any], fleet: Fleet, batching: Batching | None = None
+    ) -> None:
         self._n = n
         self._kernel = kernel
         self._around = around
+        self._batching = batching
         self._fleet = fleet
         self._owner: Owner | None = None
         self._opened: Open | None = None
@@ -57,13 +62,13 @@ class ProcessPool:
         self._failed_starts = 0
         self._exits: list[str] = []
         self._intake = Intake(fleet.arena)
-        self._lending = Lending(fleet, rows)
+        self._lending = Lending(fleet, batching.size if batching is not None else 0)
         self.run = 0
 
     def open(self, owner: Owner) -> None:
         """Lease the workers."""
         self._owner, self.run = owner, owner.run
-        self._opened = Open(owner.run, self._kernel, self._around)
+        self._opened = Open(owner.run, self._kernel, self._around, self._batching)
         self._fleet.lease(self._n, self, self._opened)
 
     def send(self, command: Send | Grant) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from flazy.located import cause_of
 from flazy.plan.kernel import INDEX, UPSTREAM, Cursor, Kernel
 from flazy.sample import ATOMS, Address, Origin
-from flazy.transport.shelf import Shelf
+from flazy.transport.places import Place
 from flazy.transport.stretches import rows_of
 from flazy.transport.wire import Task
 
@@ -108,13 +108,13 @@ class Work:
     record
         Three numbers that name the run, the task and the input that is running; readable from outside.  Whoever has
         sent the part clears them with `idle`: packing is user code too.
-    shelf
+    place
         Where the outputs of the first part may go.
     """
 
-    def __init__(self, task: Task, kernel: Kernel, record: Record, shelf: Shelf) -> None:
+    def __init__(self, task: Task, kernel: Kernel, record: Record, place: Place) -> None:
         self.task = task
-        self.shelf = shelf
+        self.place = place
         self.credit = task.credit
         self._kernel = kernel
         self._record = record
@@ -137,14 +137,14 @@ class Work:
         except BaseException as error:  # noqa: BLE001 - inputs that cannot be decoded here; unpickling is user code
             made.failure, made.last = _failure(KernelError("", max(self._cursor.index, 0), (), error)), True
         self._index = self._cursor.index
-        made.filled = self.shelf.filled
+        made.filled = self.place.filled
         self._start += made.filled + len(made.values)
         made.nanos = time.perf_counter_ns() - started
         return made
 
     def sent(self) -> None:
         """Take in that a part was sent: what was lent is not ours any more."""
-        self.shelf = Shelf()
+        self.place = Place()
 
     def close(self) -> None:
         """Drop what is not done."""
@@ -175,20 +175,20 @@ class Work:
 
     def _fill_from(self, running: Generator[Any, None, None], made: Made, started: int) -> bool:
         """Take outputs; say whether the part is full before they end."""
-        values, origins, shelf = made.values, made.origins, self.shelf
+        values, origins, place = made.values, made.origins, self.place
         self._leave_out(running)
         if origins is None:
-            if shelf.filling:
+            if place.filling:
                 for value in running:
-                    if not shelf.put(value):
-                        values.append(shelf.keep(value))
+                    if not place.put(value):
+                        values.append(place.keep(value))
                         break
             for value in running:
-                values.append(value if type(value) in ATOMS else shelf.keep(value))
+                values.append(value if type(value) in ATOMS else place.keep(value))
             return False
         nbytes = 0
         for value in running:
-            values.append(value if type(value) in ATOMS else shelf.keep(value))
+            values.append(value if type(value) in ATOMS else place.keep(value))
             origins.append((self._cursor.index, *self._cursor.offsets))
             if self._kernel.depth:
                 nbytes += size_of(value)

@@ -7,7 +7,7 @@ from collections import deque
 from flazy.plan.kernel import Kernel, Op
 from flazy.sample import Origin
 from flazy.transport.payload import Encoded
-from flazy.transport.shelf import Shelf
+from flazy.transport.places import Place
 from flazy.transport.stretches import ROWS, arranged, rows_of
 from flazy.transport.wire import Bye, Open, Result, Task
 from flazy.workers.loop import Loop
@@ -32,14 +32,14 @@ class FakeLink:
     def send(self, message):
         self.sent.append(message)
 
-    def payload(self, values, shelf=None):
+    def payload(self, values, place=None):
         return Encoded.of(values)
 
     def arranged(self, values):
         return arranged(values)
 
-    def shelf(self, task, rows):
-        return Shelf()
+    def place(self, task, batching):
+        return Place()
 
     @property
     def results(self):

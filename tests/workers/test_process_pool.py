@@ -26,10 +26,14 @@ class FakeLease:
         self.block = Block(0, nbytes, 0, nbytes)
 
 
-class FakeFleet:
-    arena = None
+class FakeArena:
+    def lease(self, nbytes):
+        return FakeLease(nbytes)
 
+
+class FakeFleet:
     def __init__(self):
+        self.arena = FakeArena()
         self.relay = FakeRelay()
         self.started = 0
         self.sent = []
@@ -47,9 +51,6 @@ class FakeFleet:
 
     def release(self, owner):
         self.released += 1
-
-    def lease_block(self, nbytes):
-        return FakeLease(nbytes)
 
     def lend(self, worker, run, task, lease):
         self.lent.append((worker, run, task, lease.nbytes))

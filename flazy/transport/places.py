@@ -1,6 +1,6 @@
 """How values get into the arena: copied once, by whoever has them, into the place from which they are read.
 
-`Intake` is the driver's, for inputs; `Shelf` a worker's, for what a task gives.  Both also stand for the copy that
+`Intake` is the driver's, for inputs; `Place` a worker's, for what a task gives.  Both also stand for the copy that
 must be made anyway: a source may refill its buffer, and a function may write again into what it returned.
 """
 
@@ -20,7 +20,7 @@ from flazy.transport.codec import nbytes as size_of
 from flazy.transport.layout import Layout
 from flazy.transport.payload import LARGE, Encoded, Payload, Placed
 
-__all__ = ["Intake", "Shelf"]
+__all__ = ["Intake", "Place"]
 
 ALIGNMENT = 64  # of what lies in a block: a cache line, and more than any dtype needs
 
@@ -89,7 +89,7 @@ class Intake:
         return made
 
 
-class Shelf:
+class Place:
     """A worker's side: what one task gives, in the block that came with the task.
 
     Parameters
