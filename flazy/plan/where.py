@@ -6,11 +6,18 @@ Nothing starts here.  ``None`` stands for the caller's own process and thread.
 from __future__ import annotations
 
 import operator
+import re
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
 
 from flazy.errors import InvalidArgument, InvalidType
 
 __all__ = ["Processes", "Threads", "Where", "where_of"]
+
+SIZE = re.compile(
+    r"\s*(?P<number>\d+(_\d+)*(\.\d+)?)\s*((?P<unit>[kmgt])(?P<binary>i)?)?b\s*", re.ASCII | re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +29,18 @@ class Workers:
     n
         How many; each parallel stage has that many of its own.
     window
-        Samples that may be under way in the stage at a time (read from upstream and not yet taken by the
-        consumer).  ``None``: 32 chunks a worker (4 inputs of a flatmap), enough to work through a long step of the
-        consumer, within 128 MiB.
+        What may be under way in the stage at a time (read from upstream and not yet taken by the consumer): a number
+        of samples, or a size such as ``"256MB"``, ``"1.5 GB"`` or ``"64MiB"``.  A size holds for inputs and results
+        together; where they have reached it nothing more is begun, and what was begun before may go beyond it by a
+        few chunks.  ``None``: 32 chunks a worker (4 inputs of a flatmap), enough to work through a long step of the
+        consumer, within 64 MiB.
     chunk
         Samples that travel together.  ``None``: sized by the time that the function takes, so that a slow
         one goes sample by sample and a fast one is not slowed by messages.  Never changes results.
     """
 
     n: int
-    window: int | None = None
+    window: int | str | None = None
     chunk: int | None = None
 
     def __post_init__(self) -> None:
@@ -40,13 +49,29 @@ class Workers:
             value = getattr(self, name)
             if value is None and name != "n":
                 continue
-            try:
-                number = operator.index(value)
-            except TypeError:
-                raise InvalidType(f"{name}={value!r} of {type(self).__name__} must be an int") from None
+            is_size = name == "window" and isinstance(value, str)
+            number = size_of(value, type(self).__name__) if is_size else self._whole(name, value)
             if number < 1:
                 raise InvalidArgument(f"{name}={value!r} of {type(self).__name__} must be at least 1")
-            object.__setattr__(self, name, number)
+            if not is_size:  # a size is shown as it was given
+                object.__setattr__(self, name, number)
+
+    @property
+    def samples(self) -> int | None:
+        """The window in samples; None where it is given in bytes, or not at all."""
+        return None if isinstance(self.window, str) else self.window
+
+    @property
+    def nbytes(self) -> int | None:
+        """The window in bytes; None where it is given in samples, or not at all."""
+        return size_of(self.window, type(self).__name__) if isinstance(self.window, str) else None
+
+    def _whole(self, name: str, value: Any) -> int:
+        try:
+            return operator.index(value)
+        except TypeError:
+            sizes = ', or a size such as "256MB"' if name == "window" else ""
+            raise InvalidType(f"{name}={value!r} of {type(self).__name__} must be an int{sizes}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +85,19 @@ class Processes(Workers):
 
 @dataclass(frozen=True, slots=True)
 class Threads(Workers):
-    """Threads of the caller's process: for functions that wait or release the GIL.  Samples pass by reference."""
+    """Threads of the caller's process: for functions that wait or release the GIL.  Samples pass by reference.
+
+    So nothing knows what they weigh: a ``window`` is a number of samples.
+    """
+
+    def __post_init__(self) -> None:
+        """Refuse a window that could not be kept."""
+        Workers.__post_init__(self)
+        if self.nbytes is not None:
+            raise InvalidArgument(
+                f"window={self.window!r} of Threads: samples pass by reference and are not weighed; "
+                "give a number of samples, or use Processes"
+            )
 
     def __str__(self) -> str:
         """Spell it for plans and messages."""
@@ -68,6 +105,26 @@ class Threads(Workers):
 
 
 Where = Processes | Threads
+
+
+def size_of(text: str, kind: str) -> int:
+    """Read a size: a number and a unit, decimal (``MB`` is a million) or binary (``MiB`` is 2**20).
+
+    A number alone is refused: nobody could tell bytes from samples.
+
+    Raises
+    ------
+    InvalidArgument
+        For anything else.
+    """
+    found = SIZE.fullmatch(text)
+    if found is None:
+        raise InvalidArgument(
+            f"window={text!r} of {kind} is no size: give a number with B, kB, MB, GB, TB, KiB, MiB, GiB or TiB, "
+            'e.g. "256MB", or a number of samples without quotes'
+        )
+    power = " kmgt".index((found["unit"] or " ").lower())
+    return int(Fraction(found["number"]) * (1024 if found["binary"] else 1000) ** power)
 
 
 def where_of(workers: int | Where | None) -> Where | None:

@@ -27,6 +27,7 @@ TASKS_PER_WORKER = 32  # a quarter of a second of work, so that workers go on du
 FLATMAPS_PER_WORKER = 4  # each that is begun may hold a file open
 PERMITS = 4  # unused ones at a time: what a task weighs is not known before it is read
 PART_BYTES = 64 * 2**20  # of inputs and results, there and to be expected, beyond which nothing more is begun
+TASK_BYTES = 4096  # about what keeping book of a task takes: a window in bytes holds no more than would fill it so
 FLATMAP_CREDIT = 16  # parts (of about 1 MiB) that one input of a flatmap may have waiting
 CHUNK_SECONDS = 0.008  # of work in one task: long against a message (0.1 ms), short against a person
 CHUNK_LARGEST = 4096
@@ -106,16 +107,19 @@ class Session:
         self.samples_in = 0
         self._pool = pool
         self._where = where
-        per_worker = FLATMAPS_PER_WORKER if flatmap else TASKS_PER_WORKER
+        samples = where.samples
+        tasks = (FLATMAPS_PER_WORKER if flatmap else TASKS_PER_WORKER) * where.n
+        if where.nbytes is not None and not flatmap:
+            tasks = max(tasks, where.nbytes // TASK_BYTES)
         self._limits = Limits(
-            tasks=per_worker * where.n if where.window is None else where.window,
-            samples=where.window,
-            nbytes=PART_BYTES,
+            tasks=samples or tasks,
+            samples=samples,
+            nbytes=where.nbytes or PART_BYTES,
             credit=FLATMAP_CREDIT if flatmap else 2,
             slots=1,  # until it is known that tasks are short
         )
-        self._largest = CHUNK_LARGEST if where.window is None else max(1, where.window // (2 * where.n))
-        self._chunk = min(where.chunk or 1, where.window or sys.maxsize)
+        self._largest = CHUNK_LARGEST if samples is None else max(1, samples // (2 * where.n))
+        self._chunk = min(where.chunk or 1, samples or sys.maxsize)
         self._chunk_bytes = min(CHUNK_BYTES, self._limits.nbytes // (2 * where.n))
         self._slots = 1
         self._owed = 0  # samples of tasks that are not done

@@ -4,9 +4,11 @@ import itertools
 import os
 import threading
 
+import numpy as np
 import pytest
 
 from flazy import Dataset, Processes, Threads
+from flazy.run import session
 
 pytestmark = pytest.mark.slow
 
@@ -19,11 +21,13 @@ class Source:
     def __init__(self, hold_at=None):
         self.pulled = 0
         self.hold_at = hold_at
+        self.reached = threading.Event()
         self.let_go = threading.Event()
 
     def __call__(self):
         for number in itertools.count():
             if number == self.hold_at:
+                self.reached.set()
                 assert self.let_go.wait(30)
             self.pulled += 1
             yield number
@@ -37,6 +41,33 @@ def test_endless_source_is_read_no_further_than_the_window(where, window, chunk)
         for number, value in enumerate(itertools.islice(run, 500)):
             assert number == value
             assert source.pulled <= number + window + 1
+
+
+MEGABYTE = 1_000_000
+
+
+@pytest.mark.parametrize("fn", [lambda x: x, lambda x: float(x[0])], ids=["large results", "small results"])
+@pytest.mark.parametrize(("window", "most", "chunk"), [("16MB", 16, 1), ("16MiB", 17, None), ("100_000B", 1, 1)])
+def test_endless_source_of_large_arrays_is_read_no_further_than_a_window_in_bytes(fn, window, most, chunk):
+    source = Source()
+    promised = session.PERMITS * (chunk or session.CHUNK_BYTES // MEGABYTE)  # what was permitted before they came
+    arrays = Dataset(source).map(lambda number: np.full(MEGABYTE // 8, number, float))
+    with arrays.map(fn, workers=Processes(2, window=window, chunk=chunk)).open() as run:
+        for number, value in enumerate(itertools.islice(run, 200)):
+            assert number == np.max(value)
+            assert source.pulled <= number + 1 + most + promised
+
+
+def test_window_in_bytes_holds_as_many_small_samples_as_it_has_room_for():
+    """Without it a worker reads 32 tasks ahead."""
+    source = Source(hold_at=1000)
+    with Dataset(source).map(lambda x: x, workers=Processes(1, window="10MB", chunk=1)).open() as run:
+        first = next(run)
+        reached = source.reached.wait(30)
+        source.let_go.set()
+
+    assert 0 == first
+    assert reached
 
 
 def test_samples_that_came_one_by_one_leave_no_right_to_read_further():

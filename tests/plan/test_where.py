@@ -48,10 +48,57 @@ def test_numbers_below_one_are_refused(kind, numbers):
         kind(**numbers)
 
 
-@pytest.mark.parametrize("numbers", [{"n": None}, {"n": "2"}, {"n": 1.5}, {"n": 1, "window": "a"}])
+@pytest.mark.parametrize(
+    "numbers", [{"n": None}, {"n": "2"}, {"n": 1.5}, {"n": 1, "window": 2.5}, {"n": 1, "chunk": "2"}]
+)
 def test_numbers_that_are_none_are_refused(numbers):
     with pytest.raises(InvalidType, match="must be an int"):
         Processes(**numbers)
+
+
+@pytest.mark.parametrize(
+    ("window", "nbytes"),
+    [
+        ("256MB", 256_000_000),
+        ("1.5GB", 1_500_000_000),
+        ("64MiB", 64 * 2**20),
+        ("0.5 kib", 512),
+        ("10_000_000B", 10_000_000),
+        (" 3 kb ", 3000),
+        ("2tb", 2 * 10**12),
+        ("1TiB", 2**40),
+        ("0.1GB", 100_000_000),
+    ],
+)
+def test_window_may_be_a_size(window, nbytes):
+    where = Processes(2, window=window)
+
+    assert (nbytes, None) == (where.nbytes, where.samples)
+    assert f"Processes(n=2, window={window!r}, chunk=None)" == repr(where)
+
+
+@pytest.mark.parametrize("window", [None, 64])
+def test_window_in_samples_says_nothing_of_bytes(window):
+    assert (window, None) == (Processes(2, window=window).samples, Processes(2, window=window).nbytes)
+
+
+@pytest.mark.parametrize(
+    "window", ["", "a", "256", "10_000", "256M", "-1MB", "1e9B", "1__0B", "MB", "1MBs", "1,5GB", "٣MB"]
+)
+def test_what_is_no_size_is_answered_with_an_example(window):
+    with pytest.raises(InvalidArgument, match=r'no size: .*e\.g\. "256MB", or a number of samples'):
+        Processes(2, window=window)
+
+
+@pytest.mark.parametrize("window", ["0B", "0.5B", "0GB"])
+def test_size_of_nothing_is_refused(window):
+    with pytest.raises(InvalidArgument, match="must be at least 1"):
+        Processes(2, window=window)
+
+
+def test_threads_refuse_a_size_since_they_do_not_weigh_samples():
+    with pytest.raises(InvalidArgument, match="give a number of samples, or use Processes"):
+        Threads(2, window="256MB")
 
 
 def test_kinds_are_values():
