@@ -7,7 +7,9 @@ import random
 import signal
 import threading
 import time
+from collections import deque
 
+import numpy as np
 import psutil
 import pytest
 
@@ -91,3 +93,72 @@ def test_flatmap_and_random_map_are_exact_while_workers_are_killed():
 
     assert expected == got
     assert len(got) > 100
+
+
+# Batches of large arrays: every row is looked at --------------------------------------------------------------
+
+IMAGE = np.random.default_rng(0).random((3, 224, 224), dtype=np.float32)
+PHOTOS = np.random.default_rng(1).integers(0, 256, (7, 256, 256, 3), dtype=np.uint8)
+MEAN, STD = np.array([124, 116, 104], np.float32), np.array([58, 57, 57], np.float32)
+
+
+def image(i):
+    made = IMAGE.copy()
+    made[0, 0, 0] = i
+    made[-1, -1, -1] = -i
+    return made
+
+
+def normalise(photo):
+    return (photo[16:240, 16:240][:, ::-1] - MEAN) / STD
+
+
+NORMAL = [normalise(photo) for photo in PHOTOS]
+
+
+def is_image(row, i):
+    return i == row[0, 0, 0] == -row[-1, -1, -1] and (row[0, 1:] == IMAGE[0, 1:]).all() and (row[1] == IMAGE[1]).all()
+
+
+@pytest.mark.parametrize("kept", [0, 12])
+def test_batches_of_images_are_exact_while_workers_are_killed(kept):
+    """``kept`` batches are held and looked at again, so that what was half written by a dead worker would show."""
+    held = deque(maxlen=kept)
+    count = 0
+    with Killer(2) as killer, Dataset(lambda: numbers(SECONDS)).map(image, workers=2).batch(32).open() as run:
+        for count, batch in enumerate(run, 1):
+            held.append((count, batch))
+            for number, looked_at in [(count, batch), *list(held)[:1]]:
+                rows = enumerate(looked_at, 32 * (number - 1))
+                assert all(is_image(row, i) for i, row in rows), number
+
+    assert count > 10
+    assert killer.kills > 3
+
+
+def test_batches_of_photos_that_come_and_go_are_exact_while_workers_are_killed():
+    count = 0
+    photos = Dataset(lambda: (PHOTOS[i % len(PHOTOS)] for i in numbers(SECONDS)))
+    with Killer(3) as killer, photos.map(normalise, workers=2).batch(32).open() as run:
+        for count, batch in enumerate(run, 1):
+            rows = enumerate(batch, 32 * (count - 1))
+            assert all((row == NORMAL[i % len(PHOTOS)]).all() for i, row in rows), count
+
+    assert count > 10
+    assert killer.kills > 3
+
+
+def test_batches_of_records_with_a_rest_are_exact_while_workers_are_killed():
+    """Rows with small parts beside large ones, other shapes every now and then in batches of their own, and a rest."""
+    total = 0
+    ds = Dataset(lambda: numbers(SECONDS)).map(lambda i: {"x": np.full((60 + i // 64 % 3, 300), i), "y": i}, workers=2)
+    with Killer(4) as killer, ds.batch(16, drop_remainder=False).open() as run:
+        for batch in run:
+            expected = np.arange(total, total + len(batch["y"]))
+            assert (batch["y"] == expected).all()
+            assert (batch["x"] == expected[:, None, None]).all()
+            assert 60 + total // 64 % 3 == batch["x"].shape[1]
+            total += len(expected)
+
+    assert total > 100
+    assert killer.kills > 3
