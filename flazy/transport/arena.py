@@ -19,7 +19,7 @@ import sys
 import threading
 import weakref
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -114,7 +114,7 @@ class Arena:
         size = size_class(nbytes)
         with self._lock:
             self._collect()
-            block = self._recycled(size) or self._carved(size)
+            block = self._recycled(size) or self._carved(size) or self._merged(size)
             if block is not None:
                 self.in_use += block.size
             return block
@@ -171,9 +171,12 @@ class Arena:
         while self._returned:
             block = self._returned.popleft()
             self.in_use -= block.size
-            if block.size not in self._free or not self._free[block.size]:
-                bisect.insort(self._sizes, block.size)
-            self._free.setdefault(block.size, []).append(block)
+            self._add_free(block)
+
+    def _add_free(self, block: Block) -> None:
+        if block.size not in self._free or not self._free[block.size]:
+            bisect.insort(self._sizes, block.size)
+        self._free.setdefault(block.size, []).append(block)
 
     def _recycled(self, size: int) -> Block | None:
         """Give a free block of the class, or of one at most twice as large."""
@@ -186,15 +189,34 @@ class Arena:
             del self._sizes[place]
         return block
 
+    def _merged(self, size: int) -> Block | None:
+        """Give a part of what neighbouring free blocks make together: the file has grown as far as it may."""
+        free = sorted((block for blocks in self._free.values() for block in blocks), key=lambda block: block.offset)
+        self._free.clear()
+        self._sizes.clear()
+        joined: list[Block] = []
+        for block in free:
+            if joined and joined[-1].segment == block.segment and joined[-1].offset + joined[-1].size == block.offset:
+                joined[-1] = replace(joined[-1], size=joined[-1].size + block.size)
+            else:
+                joined.append(block)
+        found = min((block for block in joined if block.size >= size), key=lambda block: block.size, default=None)
+        for block in joined:
+            if block is not found:
+                self._add_free(block)
+            elif block.size > size:
+                self._add_free(replace(block, offset=block.offset + size, size=block.size - size))
+        return None if found is None else replace(found, size=size)
+
     def _carved(self, size: int) -> Block | None:
         """Give a new block from the end of the file."""
         segment, segment_size, given = self._tail
         if segment_size - given < size:
-            segment, segment_size, given = self._grown, max(SEGMENT, -(-size // PAGE) * PAGE), 0
-            if segment + segment_size > self.budget:
-                segment_size = -(-size // PAGE) * PAGE
-                if segment + segment_size > self.budget:
-                    return None
+            segment, given = self._grown, 0
+            left = (self.budget - segment) // PAGE * PAGE
+            segment_size = max(min(SEGMENT, left), -(-size // PAGE) * PAGE)
+            if segment_size > left:
+                return None
             os.ftruncate(self.file, segment + segment_size)
             self._segments[segment] = mmap.mmap(self.file, segment_size, offset=segment)
             bisect.insort(self._addresses, (address_of(self._segments[segment]), segment))

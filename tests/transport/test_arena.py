@@ -97,6 +97,30 @@ def test_beyond_the_budget_there_is_none_and_later_there_is_again():
     arena.close()
 
 
+def test_small_blocks_make_a_large_one_when_the_budget_is_spent():
+    arena = Arena(budget=8 * MIB)
+    held = [arena.allocate(MIB) for _ in range(8)]
+    for number in (0, 2, 3, 4, 7):
+        arena.release(held[number])
+
+    large = arena.allocate(3 * MIB)
+    none = arena.allocate(2 * MIB)
+
+    assert (held[2].offset, 3 * MIB, None) == (large.offset, large.size, none)
+    assert {held[0], held[7]} == {arena.allocate(MIB), arena.allocate(MIB)}
+    arena.close()
+
+
+def test_what_is_left_of_a_large_block_is_used_too():
+    arena = Arena(budget=8 * MIB)
+    arena.release(arena.allocate(8 * MIB))
+    parts = [arena.allocate(MIB) for _ in range(7)]  # the last one takes what is left, of twice its size
+
+    assert 7 == len({part.offset for part in parts})
+    assert 8 * MIB == sum(part.size for part in parts)
+    arena.close()
+
+
 def test_a_small_request_does_not_take_a_large_block(arena):
     large = arena.allocate(10 * MIB)
     arena.release(large)
