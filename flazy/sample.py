@@ -20,12 +20,14 @@ import numpy as np
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Address", "Origin", "SeededGlobals", "fresh", "key_of", "rng_for"]
+__all__ = ["ATOMS", "Address", "Origin", "SeededGlobals", "fresh", "key_of", "rng_for"]
 
 Address = tuple[int, ...]
 
-_MASK = 2**64 - 1
+# What nobody can write into. Whoever has many values asks this first, since a call costs more than the answer.
 ATOMS = frozenset({int, float, str, bytes, bool, type(None)})
+
+_MASK = 2**64 - 1
 
 
 def key_of(*numbers: int) -> int:
@@ -138,9 +140,9 @@ def fresh(value: Any, copy: Callable[[Any], Any] = _copy) -> Any:
     if kind in ATOMS:
         return value
     if kind is dict:
-        return {key: fresh(part, copy) for key, part in value.items()}
+        return {key: part if type(part) in ATOMS else fresh(part, copy) for key, part in value.items()}
     if kind is list or kind is tuple:
-        return kind([fresh(part, copy) for part in value])
+        return kind([part if type(part) in ATOMS else fresh(part, copy) for part in value])
     if isinstance(value, np.ndarray):
         return copy(value)
     return value.copy() if kind is bytearray or kind is np.void else value

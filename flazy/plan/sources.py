@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from itertools import repeat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,13 @@ from flazy.errors import InvalidArgument, InvalidType, LengthMismatch, OneShotSo
 from flazy.plan.functions import name_of
 from flazy.plan.nodes import Source
 
-__all__ = ["source_of", "source_of_columns"]
+__all__ = ["POSITIONED", "Rows", "source_of", "source_of_columns", "taker"]
 
 Pull = Callable[[], Iterable[Any]]
+Take = Callable[[int], Sequence[Any]]
+
+# Iterators that tell how much is left, and cannot raise.
+POSITIONED: tuple[type, ...] = (type(iter(range(0))), type(iter([])), type(iter(())))
 
 
 def source_of(data: object) -> Source:
@@ -84,8 +88,8 @@ def _column(data: object, name: str = "") -> tuple[Pull, int | None, str]:
     if isinstance(data, np.ndarray):
         if data.ndim == 0:
             raise InvalidType(f"{name}an array without dimensions cannot be split into samples")
-        # Rows are copies: a function that changes its sample in place must not change the source for the next pass.
-        rows: Pull = (lambda: iter(data)) if data.ndim == 1 else (lambda: map(np.ndarray.copy, data))
+        # Other classes have rows of their own making.
+        rows: Pull = (lambda: Rows(data)) if type(data) is np.ndarray else (lambda: _rows(data))
         return rows, len(data), f"array{data.shape} {data.dtype}"
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(data, pandas.DataFrame):
@@ -99,6 +103,52 @@ def _column(data: object, name: str = "") -> tuple[Pull, int | None, str]:
     raise InvalidType(
         f"{name}a dataset is made of iterables, arrays or functions that give them, not {type(data).__name__}"
     )
+
+
+class Rows:
+    """The samples of a plain array, one by one or a slice at a time."""
+
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        self._array = array
+
+    def __iter__(self) -> Iterator[Any]:
+        """Give one by one."""
+        return _rows(self._array)
+
+    def __getitem__(self, part: slice) -> Any:
+        """Give a copy of a part as an array, of which the rows lie in memory as those that are given one by one."""
+        return self._array[part].copy()
+
+
+def taker(iterable: Iterable[Any], iterator: Iterator[Any]) -> Take | None:
+    """Give what takes the next so many samples at once, fewer at the end only.
+
+    Parameters
+    ----------
+    iterable
+        What the samples come from, where parts can be had of it without taking each.
+    iterator
+        That over the iterable; None is given where it could block, raise or run anyone's code.
+    """
+    if isinstance(iterable, range | Rows):
+        return _slicer(iterable)
+    return (lambda count: list(islice(iterator, count))) if type(iterator) in POSITIONED else None
+
+
+def _slicer(whole: range | Rows) -> Take:
+    at = 0
+
+    def take(count: int) -> Sequence[Any]:
+        nonlocal at
+        at += count
+        return whole[at - count : at]
+
+    return take
+
+
+def _rows(array: np.ndarray[Any, Any]) -> Iterator[Any]:
+    # Rows are copies: a function that changes its sample in place must not change the source for the next pass.
+    return iter(array) if array.ndim == 1 else map(np.ndarray.copy, array)
 
 
 def _called(make: Callable[[], Any]) -> Pull:

@@ -1,24 +1,28 @@
 """The thread that reads the upstream of a parallel stage, chunk by chunk, as far as its session permits.
 
-Only it touches the upstream, from the first sample to its close.
+Only it touches the upstream, from the first sample to its close.  It takes no lock and calls no function of ours for
+a sample, but for each chunk.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from flazy.errors import UnserializableSample
+from flazy.errors import FlazyError, UnserializableSample
 from flazy.located import Place
+from flazy.plan.kernel import INDEX
 from flazy.run.runtime import Runtime
 from flazy.run.session import Nudge, Session
-from flazy.run.stages import Stage
-from flazy.sample import Origin, fresh
+from flazy.run.stages import SourceStage, Stage
+from flazy.sample import ATOMS, Address, Origin
 from flazy.transport.codec import Unencodable
 from flazy.workers.pool import Pool
 
-__all__ = ["Feeder", "unserializable"]
+__all__ = ["Feeder", "aligned", "unserializable"]
 
 CLOSE_SECONDS = 2.0  # for which close() waits for a feeder that is inside the upstream's code
 
@@ -28,14 +32,27 @@ class Feeder:
 
     Samples gather in ``partial`` and leave as a task when they fill a chunk, at the end, or when the consumer waits
     and the source has nothing more for the moment (`flush`, from the consumer's thread).
+
+    The feeder appends without a lock; whoever sends takes from the front, under the lock, and empties ``_lease``:
+    one entry for each sample that may still be pulled for this task, of which the feeder takes one before each.
+    So at most one sample, which was being pulled, is added behind what was sent; it waits for the next permit.
+
+    Parameters
+    ----------
+    batch
+        Behind the stage comes a batch of so many samples: tasks end on its multiples, so that few batches need the
+        outputs of two workers.
     """
 
-    def __init__(self, upstream: Stage, session: Session, pool: Pool, hub: Runtime, name: str) -> None:
+    def __init__(
+        self, upstream: Stage, session: Session, pool: Pool, hub: Runtime, name: str, *, batch: int = 1
+    ) -> None:
         self._upstream = upstream
         self._session = session
         self._pool = pool
         self._hub = hub
         self._name = name
+        self._batch = batch
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -43,7 +60,11 @@ class Feeder:
         self.consumer_waits = False
         self.partial: list[Any] = []
         self._room = 0  # samples that the task which gathers may hold; 0 without a permit
-        self._origin: Origin | None = None
+        self._lease: list[bool] = []  # True for the sample that fills the chunk
+        self._sent = 0
+        self._first: Origin | None = None  # where a dense upstream began
+        self._listed: list[Address] = []  # for each in ``partial``, where the upstream is not dense
+        self._cycle = 0  # of those in ``partial``
 
     def start(self) -> None:
         """Begin to read."""
@@ -64,7 +85,14 @@ class Feeder:
     def flush(self) -> None:
         """Send what has gathered."""
         with self._lock:
-            self._send()
+            count = len(self.partial)
+            if not count or not self._room:  # what came after the last task was sent has no permit yet
+                return
+            values = self.partial[:count]
+            origin = self._origin(count)
+            del self.partial[:count], self._listed[:count]
+            self._lease.clear()
+            self._send(values, origin)
 
     def _run(self) -> None:
         error: BaseException | None = None
@@ -83,63 +111,140 @@ class Feeder:
     def _read(self) -> None:
         """Read while there are permits: one for each task, had before its first sample is asked for."""
         upstream = self._upstream
-        samples = iter(upstream)
+        if not isinstance(upstream, SourceStage):
+            self._read_samples(iter(upstream), self._gather if upstream.dense else self._gather_listed)
+            return
+        pulled = upstream.pull()
+        self._first = Origin(upstream.cycle, (0,))
+        if (take := upstream.taker()) is not None:
+            self._read_chunks(take)
+            return
+        self._read_samples(pulled, self._gather_pulled)
+
+    def _read_chunks(self, take: Callable[[int], Sequence[Any]]) -> None:
+        """Take chunk by chunk what comes without anyone's code: each is sent at once and needs no copy."""
         while self._permitted():
-            try:
-                value = next(samples)
-            except StopIteration:
+            values = take(room := self._room)
+            if len(values):
+                with self._lock:
+                    self._send(values, self._origin(len(values)))
+            if len(values) < room:
                 return
-            if (origin := self._origin) is not None and not upstream.dense and origin.cycle != upstream.cycle:
-                self.flush()  # a task has one cycle
-            while not self._gathered(value):
-                if not self._permitted():  # what had gathered was flushed meanwhile, and its permit with it
-                    return
+
+    def _read_samples(self, samples: Iterator[Any], gather: Callable[[Iterator[tuple[bool, Any]]], None]) -> None:
+        samples = itertools.chain(samples)  # what has ended is not asked again, although it may have more then
+        while self._permitted():
+            room = self._room - len(self.partial)
+            self._lease = lease = [False] * (room - 1) + [True] * (room > 0)
+            if self.partial:
+                self._nudge()
+            gather(zip(lease, samples, strict=False))
+            if not self._filled():
+                return
 
     def _permitted(self) -> bool:
         if not self._room:
-            self._room = self._session.permits.get()
+            permit = self._session.permits.get()
+            self._room = aligned(permit, self._sent, self._batch) if permit > 0 else 0
         return self._room > 0 and not self._closing and not self._failed
 
-    def _gathered(self, value: Any) -> bool:
-        """Add a sample to the task that gathers, if there is a permit for one."""
-        with self._lock:
-            if not self._room:
-                return False
-            self._add(value)
-            first = len(self.partial) == 1
-            if len(self.partial) >= self._room:
-                self._send()
-        if first and self.partial and self.consumer_waits:
+    def _gather(self, samples: Iterator[tuple[bool, Any]]) -> None:
+        """Add samples to the task that gathers, where they are counted from the first."""
+        append, keep, atoms = self.partial.append, self._pool.keep, ATOMS
+        for last, value in samples:
+            if self._first is None:
+                self._first = Origin(self._upstream.cycle, self._upstream.address)
+            # Packed at once, or copied now: the source may write into its array again.
+            append(value if last or type(value) in atoms else keep(value))
+            if not last:
+                self._nudge()
+            break
+        for last, value in samples:
+            append(value if last or type(value) in atoms else keep(value))
+
+    def _gather_pulled(self, samples: Iterator[tuple[bool, Any]]) -> None:
+        """Add samples of a source, for which we count: a generator in between would cost as much as all the rest."""
+        source = self._upstream
+        assert isinstance(source, SourceStage)
+        try:
+            self._gather(samples)
+        except (GeneratorExit, KeyboardInterrupt, FlazyError):
+            raise
+        except BaseException as error:
+            with self._lock:
+                source.record[INDEX] = self._sent + len(self.partial) - 1
+            raise source.failed(error) from error
+
+    def _gather_listed(self, samples: Iterator[tuple[bool, Any]]) -> None:
+        """Add samples to the task that gathers, each with its address."""
+        upstream, partial = self._upstream, self.partial
+        for last, value in samples:
+            if partial and upstream.cycle != self._cycle:
+                self.flush()  # a task has one cycle
+            if not partial:
+                self._cycle = upstream.cycle
+            self._listed.append(upstream.address)  # first, so that whoever sends finds one for each value
+            partial.append(value if last else self._pool.keep(value))
+            if len(partial) == 1 and not last:
+                self._nudge()
+
+    def _nudge(self) -> None:
+        if self.consumer_waits:
             self._session.outlet.put(Nudge())
-        return True
 
-    def _add(self, value: Any) -> None:
-        upstream = self._upstream
-        if self._origin is None:
-            self._origin = Origin(upstream.cycle, upstream.address, None if upstream.dense else [])
-        if self._origin.listed is not None:
-            self._origin.listed.append(upstream.address)
-        # Packed at once, or copied now: the source may write into its array again.
-        self.partial.append(value if len(self.partial) + 1 >= self._room else fresh(value))
+    def _filled(self) -> bool:
+        """Send what has gathered if that is a full task; say whether there may be more samples."""
+        with self._lock:
+            if not self._room:  # it was flushed, and what was being pulled then may not have been copied
+                self.partial[:] = map(self._pool.keep, self.partial)
+                return True
+            full = len(self.partial) >= self._room
+        if full:
+            self.flush()
+        return full
 
-    def _send(self) -> None:
-        """Make a task of what has gathered; what cannot travel ends the stream at its place."""
-        values, origin = self.partial, self._origin
-        if not values or origin is None or self._failed:
+    def _origin(self, count: int) -> Origin:
+        """Say where the next samples that are sent come from."""
+        if self._first is not None:
+            return Origin(self._first.cycle, self._first.address(self._sent))
+        return Origin(self._cycle, self._listed[0], self._listed[:count])
+
+    def _send(self, values: Sequence[Any], origin: Origin) -> None:
+        """Make a task of samples; what cannot travel ends the stream at its place."""
+        if self._failed:
             return
-        self.partial, self._origin, self._room = [], None, 0
+        self._room = 0
+        self._sent += len(values)
         try:
             payload = self._pool.pack(values)
         except Unencodable as error:
             self._failed = True
-            del values[error.index :]
+            values = values[: error.index]
             place = Place(self._name, origin.address(error.index), origin.cycle)
             refused = unserializable("was given what cannot travel", str(error), place)
             payload = self._pool.pack(values)
-        if values:
-            self._hub.post(lambda: self._session.accept(origin, payload, len(values)))
+        if samples := len(values):
+            self._hub.post(lambda: self._session.accept(origin, payload, samples))
         if self._failed:
             self._hub.post(lambda: self._session.end(refused))
+
+
+def aligned(room: int, given: int, batch: int) -> int:
+    """Say how many samples the next task takes, so that tasks end where batches do.
+
+    Parameters
+    ----------
+    room
+        So many are permitted.
+    given
+        So many went before.
+    batch
+        The size of a batch; where a task cannot hold what is left of one, it is split evenly.
+    """
+    left = batch - given % batch
+    if room >= left:
+        return room - (given + room) % batch
+    return -(-left // -(-left // room))
 
 
 def unserializable(what: str, message: str, place: Place) -> UnserializableSample:

@@ -11,7 +11,7 @@ import itertools
 import operator
 import sys
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from types import GeneratorType
 from typing import Any
 
@@ -20,6 +20,7 @@ from flazy.located import Place, cause_of, located
 from flazy.plan import nodes
 from flazy.plan.kernel import INDEX, UPSTREAM, Cursor, Kernel
 from flazy.plan.planner import Chain
+from flazy.plan.sources import POSITIONED, taker
 from flazy.run.groups import Group, Rows
 from flazy.sample import Address
 
@@ -38,9 +39,6 @@ __all__ = [
     "head",
     "spell_cycle",
 ]
-
-# Iterators that tell how much is left, and cannot raise.
-POSITIONED: tuple[type, ...] = (type(iter(range(0))), type(iter([])), type(iter(())))
 
 Open = Callable[[int], "Stage"]  # cycle -> a freshly opened stage
 
@@ -135,13 +133,15 @@ class SourceStage(Stage):
         self.record = Cursor().record  # a chain right behind writes its own, in which it counts for the source
         self.positioned = False
         self._cycle = cycle
+        self._iterable: Iterable[Any] = ()
         self._pulled: Iterator[Any] = iter(())
         self._length = 0
 
     def pull(self) -> Iterator[Any]:
         """Start a pass over the user's object."""
         try:
-            pulled = self._pulled = iter(self.node.pull())
+            iterable = self._iterable = self.node.pull()
+            pulled = self._pulled = iter(iterable)
         except FlazyError:
             raise
         except Exception as error:
@@ -164,6 +164,10 @@ class SourceStage(Stage):
         except BaseException as error:
             raise self.failed(error) from error
 
+    def taker(self) -> Callable[[int], Sequence[Any]] | None:
+        """Give what takes the next so many samples at once; whoever uses it reads in no other way, and counts."""
+        return taker(self._iterable, self._pulled)
+
     def failed(self, error: BaseException) -> BaseException:
         """Say which sample was asked for when the source raised."""
         if isinstance(error, FlazyError):
@@ -174,7 +178,7 @@ class SourceStage(Stage):
     def stop(self) -> None:
         """End, and let go of the user's iterator: a generator of which nobody else knows is closed by that."""
         super().stop()
-        self._pulled = iter(())
+        self._iterable, self._pulled = (), iter(())
 
     @property
     def address(self) -> Address:

@@ -10,6 +10,10 @@ map's value is to become, so that a tuple in a tuple needs no packer in a packer
     marked    {ext(TUPLE, b""): [1, 2]}             (1, 2)
               {ext(ARRAY, b""): [dtype, shape, order, data or nil]}
 
+A list of values is a msgpack list, but for two that are written as a whole, in time that does not depend on their
+number or hardly: a range, which is a leaf in the place of the list, and the rows of an array, which is an array there.
+Both are read as lists.
+
 Small plain arrays are maps just as ``msgpack_numpy.encode`` makes them.  Large arrays and whatever must be pickled
 lie outside (``data`` is nil, ``ext(PICKLED)`` is empty) and are referred to by order alone: the reader comes upon
 the references in the order in which the writer made them, so a reference can be neither out of range nor doubled.
@@ -31,10 +35,12 @@ import numpy as np
 from flazy.transport import arrays
 from flazy.transport.arrays import Array, Buffer
 
+WHOLE: Final = 2**17  # values, at most, in what is written as a whole: a few bytes may claim no more memory than that
+
 INLINE: Final = 16 * 1024  # bytes; from here on an array is a frame of its own: two copies saved against one more frame
 
 # Leaves: the payload says all.
-INT, COMPLEX, BYTEARRAY, NUMBER, TIME, TEXT, OCTETS, PICKLED = range(1, 9)
+INT, COMPLEX, BYTEARRAY, NUMBER, TIME, TEXT, OCTETS, PICKLED, RANGE = range(1, 10)
 # Marks: the only key of a map; no payload.
 MARKS: Final = range(16, 23)
 TUPLE, SET, FROZENSET, DICT, ARRAY, SCALAR, MASKED = MARKS
@@ -82,7 +88,10 @@ class Writer:
         Refused
             The writer is then of no further use.
         """
-        values = list(values)
+        if type(values) is not list:
+            if _is_whole(values):
+                return bytes(msgpack.packb(values, default=self._default, strict_types=True))
+            values = list(values)
         try:
             packed: bytes = msgpack.Packer(default=self._default, strict_types=True).pack(values)
         except (ValueError, TypeError, OverflowError):  # too deep, too large, a cycle, a lone surrogate
@@ -168,6 +177,16 @@ class Writer:
         return _PICKLED
 
 
+def _is_whole(values: Any) -> bool:
+    """Tell whether values are written as a whole."""
+    if type(values) is np.ndarray:
+        if (told := arrays.describe(values.dtype)) is None or not 0 < max(values.shape[:1], default=0) <= WHOLE:
+            return False
+        # Of long and long long, which are one in an array, a scalar is either.
+        return values.ndim > 1 or arrays.rebuild(told).type is values.dtype.type
+    return type(values) is range and len(values[: WHOLE + 1]) <= WHOLE
+
+
 class _Whole:
     """Wraps a value that msgpack would take to be its own, so that `Writer._default` sees it."""
 
@@ -203,6 +222,12 @@ _TUPLE, _SET, _FROZENSET, _DICT, _ARRAY, _SCALAR, _MASKED = (
 _SEQUENCES: Final[dict[type, Any]] = {tuple: _TUPLE, set: _SET, frozenset: _FROZENSET}
 
 
+def _range(value: Any) -> object:
+    parts = value.start, value.stop, value.step
+    width = max(map(int.bit_length, parts)) // 8 + 1
+    return msgpack.ExtType(RANGE, b"".join(part.to_bytes(width, "little", signed=True) for part in parts))
+
+
 def _time(value: Any) -> object:
     return msgpack.ExtType(TIME, value.dtype.str.encode() + value.tobytes())
 
@@ -212,6 +237,7 @@ _LEAVES: Final[dict[type, Callable[[Any], object]]] = {
     set: lambda value: {_SET: list(value)},
     frozenset: lambda value: {_FROZENSET: list(value)},
     int: lambda value: msgpack.ExtType(INT, value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)),
+    range: _range,
     complex: lambda value: msgpack.ExtType(COMPLEX, struct.pack("<dd", value.real, value.imag)),
     np.str_: lambda value: msgpack.ExtType(TEXT, value.encode("utf-8", "surrogatepass")),
     np.bytes_: lambda value: msgpack.ExtType(OCTETS, bytes(value)),

@@ -57,6 +57,8 @@ class Reader:
             strict_map_key=False,
             unicode_errors="surrogatepass",
         )
+        if type(values) is range or type(values) is np.ndarray:
+            values = _read_whole(values)
         if type(values) is not list:
             raise ProtocolError(f"a {type(values).__name__} in the place of a list of values")
         if self._frames or self._opaque or self._unused_marks:
@@ -104,6 +106,14 @@ class _Mark:
 
 
 _MARKS: Final = {code: _Mark(code) for code in packing.MARKS}
+
+
+def _read_whole(values: Any) -> list[Any]:
+    if type(values) is np.ndarray and not values.ndim:
+        raise ProtocolError("an array without dimensions in the place of a list of values")
+    if len(values) > packing.WHOLE:
+        raise ProtocolError(f"{len(values)} values as a whole, where {packing.WHOLE} are the most")
+    return list(values)
 
 
 def _listed(payload: object) -> list[Any]:
@@ -159,12 +169,21 @@ def _read_time(payload: bytes) -> object:
     return _read_item(description, payload[-8:])
 
 
+def _read_range(payload: bytes) -> object:
+    width, rest = divmod(len(payload), 3)
+    if rest:
+        raise ProtocolError(f"a range of {len(payload)} bytes")
+    parts = (payload[:width], payload[width : 2 * width], payload[2 * width :])
+    return range(*(int.from_bytes(part, "little", signed=True) for part in parts))
+
+
 def _read_number(payload: bytes) -> object:
     return np.frombuffer(payload, _NUMBERS[payload[:1]], offset=1).reshape(())[()]
 
 
 _READ_LEAVES: Final[dict[int, Callable[[bytes], object]]] = {
     packing.INT: lambda payload: int.from_bytes(payload, "little", signed=True),
+    packing.RANGE: _read_range,
     packing.COMPLEX: lambda payload: complex(*struct.unpack("<dd", payload)),
     packing.BYTEARRAY: bytearray,
     packing.NUMBER: _read_number,

@@ -4,12 +4,17 @@ import queue
 import threading
 from types import SimpleNamespace
 
+import hypothesis
+import numpy as np
 import pytest
+from hypothesis import strategies as st
 
-from flazy.errors import UnserializableSample
-from flazy.run.segment import Feeder
+from flazy.errors import SourceError, UnserializableSample
+from flazy.plan import nodes
+from flazy.run.feeder import Feeder, aligned
 from flazy.run.session import Nudge
-from flazy.run.stages import Stage
+from flazy.run.stages import SourceStage, Stage
+from flazy.sample import fresh
 from flazy.transport.codec import Unencodable
 from flazy.transport.payload import Plain
 
@@ -69,14 +74,18 @@ class FakeSession:
 class FakePool:
     """Refuses the number 13."""
 
+    def keep(self, value):
+        return fresh(value)
+
     def pack(self, values):
         if 13 in values:
             raise Unencodable("sample", "unlucky", values.index(13), "it may not")
-        return Plain.of(values)
+        return Plain.copied(values)
 
 
-def feeder(upstream, session):
-    return Feeder(upstream, session, FakePool(), SimpleNamespace(post=lambda action: action()), "map(f)")
+def feeder(upstream, session, batch=1):
+    hub = SimpleNamespace(post=lambda action: action())
+    return Feeder(upstream, session, FakePool(), hub, "map(f)", batch=batch)
 
 
 @pytest.fixture
@@ -84,8 +93,8 @@ def feed():
     """Start a feeder; it is ended after the test."""
     made = []
 
-    def start(upstream, session):
-        made.append(feeder(upstream, session))
+    def start(upstream, session, batch=1):
+        made.append(feeder(upstream, session, batch))
         made[-1].start()
         return made[-1]
 
@@ -137,6 +146,147 @@ def test_flush_sends_what_gathered_and_uses_up_its_permit(feed):
     session.permits.put(1)
 
     assert (["a", "b"], ["c"], ["d"]) == (flushed[2], session.next()[2], session.next()[2])
+
+
+def test_sample_that_came_during_a_flush_is_copied_before_the_source_writes_into_it_again(feed):
+    session = FakeSession(2)
+    blocked, let_go = threading.Event(), threading.Event()
+    array = np.zeros(1)
+    refill = lambda: (blocked.set(), let_go.wait(20), array.fill(1))
+    started = feed(Upstream(array, refill, array, lambda: array.fill(2), array), session)
+    assert blocked.wait(20)
+    started.flush()
+    let_go.set()
+    session.permits.put(2)
+
+    assert ([[0]], [[1], [2]]) == (session.next()[2], session.next()[2])
+
+
+def test_what_came_during_a_flush_is_not_sent_without_a_permit(feed):
+    session = FakeSession(9)
+    blocked, let_go = threading.Event(), threading.Event()
+    started = feed(Upstream("a", lambda: (blocked.set(), let_go.wait(20)), "b"), session)
+    assert blocked.wait(20)
+    started.flush()
+    let_go.set()
+    flushed = session.next()
+    started.flush()
+    early = session.log.empty()
+    session.permits.put(9)
+
+    assert (["a"], True, ["b"]) == (flushed[2], early, session.next()[2])
+
+
+def test_flush_in_between_loses_and_doubles_nothing(feed):
+    """The consumer flushes all the time, and each task needs a permit of its own."""
+    session = FakeSession(*[7] * 3000)
+    started = feed(Upstream(*range(100, 3100), dense=False), session)
+    got, places, end = [], [], False
+    while not end:
+        started.flush()
+        while not session.log.empty():
+            if (item := session.next()) is None:
+                end = True
+                break
+            got += item[2]
+            places += item[1]
+
+    assert (list(range(100, 3100)), [(number,) for number in range(3000)]) == (got, places)
+
+
+def source(make):
+    return SourceStage(nodes.Source(make, "numbers"), 4)
+
+
+@pytest.mark.parametrize("make", [lambda: range(5), lambda: [*range(5)], lambda: iter(range(5)), lambda: (*range(5),)])
+def test_samples_of_a_plain_sequence_leave_a_chunk_at_a_time(feed, make):
+    session = FakeSession(1, 3, 9)
+    feed(source(make), session)
+
+    assert (4, [(0,)], [0]) == session.next()
+    assert (4, [(1,), (2,), (3,)], [1, 2, 3]) == session.next()
+    assert (4, [(4,)], [4]) == session.next()
+    assert session.next() is None
+
+
+def test_plain_sequence_that_cannot_be_packed_ends_at_its_place(feed):
+    session = FakeSession(20)
+    feed(source(lambda: range(10, 20)), session)
+    sent, error = session.next(), session.next()
+
+    assert ([10, 11, 12], (3,)) == (sent[2], error.address)
+
+
+def test_error_of_a_source_names_the_sample_that_was_asked_for(feed):
+    def numbers():
+        yield from range(3)
+        raise OSError("disk")
+
+    session = FakeSession(2, 9)
+    feed(source(numbers), session)
+    sent, rest, error = session.next(), session.next(), session.next()
+
+    assert ([0, 1], [2]) == (sent[2], rest[2])
+    assert (SourceError, (3,), 4) == (error.__class__.__mro__[1], error.address, error.cycle)
+
+
+def test_source_that_ended_is_not_asked_again(feed):
+    class Resuming:
+        """Breaks the rule of iterators: it goes on after its end."""
+
+        asked = 0
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            self.asked += 1
+            if self.asked == 2:
+                raise StopIteration
+            return self.asked
+
+    resuming, session = Resuming(), FakeSession(9, 9)
+    feed(source(lambda: resuming), session)
+    sent, end = session.next(), session.next()
+
+    assert ([1], None, 2) == (sent[2], end, resuming.asked)
+
+
+def test_tasks_end_where_batches_do(feed):
+    session = FakeSession(*[10] * 9)
+    feed(source(lambda: range(20, 40)), session, batch=4)
+
+    assert [8, 8, 4] == [len(session.next()[2]) for _ in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("room", "given", "batch", "expected"),
+    [
+        (5, 0, 1, 5),
+        (5, 7, 1, 5),
+        (32, 0, 32, 32),
+        (100, 0, 32, 96),
+        (100, 96, 32, 96),
+        (40, 30, 32, 34),
+        (33, 30, 32, 2),
+        (31, 0, 32, 16),
+        (16, 0, 32, 16),
+        (10, 0, 32, 8),
+        (10, 24, 32, 8),
+        (3, 31, 32, 1),
+        (1, 5, 32, 1),
+    ],
+)
+def test_room_is_cut_to_where_batches_end_or_into_even_parts(room, given, batch, expected):
+    assert expected == aligned(room, given, batch)
+
+
+@hypothesis.given(room=st.integers(1, 300), given=st.integers(0, 10**6), batch=st.integers(1, 300))
+def test_room_that_is_cut_is_room_still(room, given, batch):
+    cut = aligned(room, given, batch)
+
+    assert 1 <= cut <= room
+    assert cut < batch or (given + cut) % batch == 0
 
 
 def test_waiting_consumer_is_nudged_when_a_chunk_begins_to_fill(feed):

@@ -145,6 +145,9 @@ HOSTILE = {
     "time that is a number": ext(packing.TIME, b"<f8" + bytes(8)),
     "time without type": ext(packing.TIME, bytes(8)),
     "time of an unknown unit": ext(packing.TIME, b"<M8[parsec]" + bytes(8)),
+    "range of two numbers": ext(packing.RANGE, bytes(2)),
+    "range without a step": ext(packing.RANGE, bytes(3)),
+    "range of nothing": ext(packing.RANGE),
     "text that is none": ext(packing.TEXT, b"\xff"),
     "a pickle that is not there": ext(packing.PICKLED),
     "a pickle inside": ext(packing.PICKLED, pickle.dumps(1)),
@@ -152,6 +155,14 @@ HOSTILE = {
 
 MALFORMED = {
     "nothing": b"",
+    "a range of too many values": msgpack.packb(ext(packing.RANGE, struct.pack("<iii", 0, packing.WHOLE + 1, 1))),
+    "a range of more values than can be counted": msgpack.packb(ext(packing.RANGE, b"\0" * 16 + b"\x7f\1" + bytes(7))),
+    "an array of too many rows": msgpack.packb(
+        layout(shape=[packing.WHOLE + 1], type="|u1", data=bytes(packing.WHOLE + 1))
+    ),
+    "an array of too many rows of nothing": msgpack.packb(layout(shape=[2**40, 0], data=b"")),
+    "an array without rows": msgpack.packb(NUMBER),
+    "a masked array of values": msgpack.packb(masked(layout(), None, NUMBER)),
     "not a list": msgpack.packb({"a": 1}),
     "not a list but nil": b"\xc0",
     "a reserved byte": b"\x91\xc1",
