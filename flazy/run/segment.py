@@ -61,7 +61,8 @@ class SegmentStage(Stage):
         self._session = session
         self._pool = pool
         self._hub = hub
-        self._feeder = Feeder(upstream, session, pool, hub, self._ops[0].name)
+        batch = chain.batching.size if chain.batching is not None else 1
+        self._feeder = Feeder(upstream, session, pool, hub, self._ops[0].name, batch=batch)
         self._part: Emitted | None = None
         self._origins: list[tuple[int, ...]] | None = None
         self._left: Iterator[Any] = iter(())

@@ -80,7 +80,7 @@ class FakePool:
     def pack(self, values):
         if 13 in values:
             raise Unencodable("sample", "unlucky", values.index(13), "it may not")
-        return Plain.copied(values)
+        return Plain.of([fresh(value) for value in values])
 
 
 def feeder(upstream, session, batch=1):
