@@ -5,6 +5,7 @@ is, and between processes as what it is made of:
 
 ========  ==================================================================================================
 ROWS      the samples themselves: a list, or a range
+NUMBERS   many Python ints, or floats, as one array of them
 COLUMNS   small arrays of equal shape laid end to end, leaf by leaf; the samples are views of them
 BATCHES   whole batches laid end to end, collated where the samples were made
 FILLED    samples whose arrays lie in a block of the arena, row by row (``layout.py``); here is only the rest
@@ -15,7 +16,8 @@ The one rule: whatever form is chosen, the samples, or the batches, that come ou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,20 +27,35 @@ from flazy.errors import BatchError
 from flazy.transport.arrays import is_stackable
 from flazy.transport.packing import INLINE
 
-__all__ = ["BATCHES", "COLUMNS", "FILLED", "ROWS", "Stretch", "arranged", "batches_of", "gathered", "rows_of"]
+__all__ = [
+    "BATCHES",
+    "COLUMNS",
+    "FILLED",
+    "NUMBERS",
+    "ROWS",
+    "Stretch",
+    "arranged",
+    "batches_of",
+    "gathered",
+    "rows_of",
+]
 
 Stretch = tuple[int, int, Any]
-ROWS, COLUMNS, BATCHES, FILLED = range(4)
+ROWS, NUMBERS, COLUMNS, BATCHES, FILLED = range(5)
 
 # One sample that is kept keeps what lies beside it: bounded here, where longer runs would save little more.
 COLUMN_BYTES = 64 * 1024
 BATCHES_BYTES = 256 * 1024
+FEW = 64  # numbers, of which an array would save nothing
 
 ARRAY, PLAIN, DICT, TUPLE = range(4)  # the forms of a column
+DTYPES = {int: np.dtype(np.int64), float: np.dtype(np.float64)}
 
 
 def arranged(rows: Sequence[Any]) -> list[Stretch]:
     """Put samples into the form in which they travel best."""
+    if len(rows) > FEW and (numbers := _numbers(rows)) is not None:
+        return [(NUMBERS, len(rows), numbers)]
     size = _array_bytes(rows[0]) if len(rows) > 1 and isinstance(rows, list) else 0
     if not 0 < size < INLINE:
         return [(ROWS, len(rows), rows)] if len(rows) else []
@@ -64,8 +81,11 @@ def gathered(rows: list[Any], batching: Batching, position: int) -> list[Stretch
 
 
 def rows_of(stretch: Stretch) -> Sequence[Any]:
-    """Give the samples of rows or columns."""
+    """Give the samples of rows, numbers or columns."""
     kind, _, body = stretch
+    if kind == NUMBERS:
+        samples: list[Any] = body.tolist()
+        return samples
     return _rows(body) if kind == COLUMNS else body
 
 
@@ -98,6 +118,14 @@ def _cut(part: Any, rows: slice) -> Any:
     return part[rows]
 
 
+def _numbers(rows: Sequence[Any]) -> Any:
+    """Give an array that comes back as the same numbers; None where there is none."""
+    if type(rows) is not list or type(rows[0]) not in DTYPES or len(set(map(type, rows))) > 1:
+        return None
+    made = np.array(rows)
+    return made if made.dtype == DTYPES[type(rows[0])] else None  # else there are ints of more than 64 bits
+
+
 def _array_bytes(sample: Any) -> int:
     """Add up the arrays of a sample."""
     kind = type(sample)
@@ -114,15 +142,20 @@ def _column(parts: Sequence[Any]) -> tuple[Any, ...]:
     if set(map(type, parts)) != {type(first)}:
         return PLAIN, parts
     if type(first) is dict:
-        keys = list(first)
-        if all(list(part) == keys for part in parts):
-            return DICT, keys, [_column([part[key] for part in parts]) for key in keys]
+        keys = tuple(first)
+        if keys and set(map(tuple, parts)) == {keys}:
+            return DICT, list(keys), [_column([part[key] for part in parts]) for key in keys]
     elif type(first) is tuple:
-        if first and {len(part) for part in parts} == {len(first)}:
+        if first and set(map(len, parts)) == {len(first)}:
             return TUPLE, [_column(column) for column in zip(*parts, strict=True)]
-    elif type(first) is np.ndarray and is_stackable(first) and len({(part.shape, part.dtype) for part in parts}) == 1:
-        return ARRAY, np.stack(parts)
+    elif type(first) is np.ndarray and is_stackable(first) and _is_alike(parts):
+        # Along the first dimension, which is there: to stack would cost a view of each part.
+        return ARRAY, np.concatenate(parts).reshape(len(parts), *first.shape)
     return PLAIN, list(parts)
+
+
+def _is_alike(arrays: Sequence[Any]) -> bool:
+    return len({array.dtype for array in arrays}) == 1 and len({array.shape for array in arrays}) == 1
 
 
 def _rows(column: tuple[Any, ...]) -> list[Any]:
@@ -131,7 +164,20 @@ def _rows(column: tuple[Any, ...]) -> list[Any]:
         case (0 | 1, parts):  # ARRAY | PLAIN: views of the array, or the parts themselves
             return list(parts)
         case (2, keys, columns):  # DICT
-            return [dict(zip(keys, values, strict=True)) for values in zip(*map(_rows, columns), strict=True)]
+            return _dicts(len(keys))(keys, *map(_rows, columns))
         case (3, columns):  # TUPLE
             return list(zip(*map(_rows, columns), strict=True))
     raise ValueError("a column in no known form")
+
+
+@lru_cache(maxsize=64)
+def _dicts(size: int) -> Callable[..., list[Any]]:
+    """Write the function that makes dicts of so many columns: a display costs a third of ``dict(zip(…))``."""
+    numbers = range(size)
+    names = ", ".join(f"v{number}" for number in numbers)
+    columns = ", ".join(f"c{number}" for number in numbers)
+    made = ", ".join(f"k{number}: v{number}" for number in numbers)
+    keys = ", ".join(f"k{number}" for number in numbers)
+    source = f"lambda keys, {columns}: (lambda {keys}: [{{{made}}} for {names}, in zip({columns}, strict=True)])(*keys)"
+    function: Callable[..., list[Any]] = eval(source, {"zip": zip})  # noqa: S307 - nothing of the user's is in it
+    return function

@@ -20,6 +20,7 @@ from flazy.sample import ATOMS, Address, Origin
 from flazy.transport.places import Place
 from flazy.transport.stretches import rows_of
 from flazy.transport.wire import Task
+from flazy.workers.owned import is_owned
 
 __all__ = ["Failure", "Made", "Record", "Work", "idle"]
 
@@ -184,11 +185,11 @@ class Work:
                         values.append(place.keep(value))
                         break
             for value in running:
-                values.append(value if type(value) in ATOMS else place.keep(value))
+                values.append(value if type(value) in ATOMS or is_owned(value) else place.keep(value))
             return False
         nbytes = 0
         for value in running:
-            values.append(value if type(value) in ATOMS else place.keep(value))
+            values.append(value if type(value) in ATOMS or is_owned(value) else place.keep(value))
             origins.append((self._cursor.index, *self._cursor.offsets))
             if self._kernel.depth:
                 nbytes += size_of(value)
