@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q
 # Silence TensorFlow's notes about the processor it runs on.
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: demo test check coverage bench clean with-tensorflow
+.PHONY: demo test test-small-shm check coverage soak bench clean with-tensorflow
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -30,11 +30,26 @@ check: .venv/has-dev .venv/has-test
 	@echo "floors, sizes and exports ..."
 	@$(BIN)/python -m pytest -q tests/test_layers.py tests/test_house.py tests/test_exports.py
 
+# The suite where /dev/shm has 1 MB, as containers have it at times; a part of it with e.g. TESTS=tests/parallel
+SMALL_SHM := unshare --mount $(if $(filter-out 0,$(shell id -u)),--map-root-user) sh -c \
+    'mount -t tmpfs -o size=1m tmpfs /dev/shm && exec "$$@"' sh
+
+test-small-shm: .venv/has-test with-tensorflow
+	@if $(SMALL_SHM) true 2>/dev/null; then \
+	    $(SMALL_SHM) $(BIN)/python -m pytest $(TESTS); \
+	else \
+	    echo "skipped: a mount of our own over /dev/shm (unshare --mount) is not permitted here, or not Linux"; \
+	fi
+
 coverage: .venv/has-test with-tensorflow
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report
+
+# An hour of batches, and whether anything grows: make soak MINUTES=60
+soak: .venv/has-test
+	@$(BIN)/python -m benchmarks.soak $(if $(MINUTES),--minutes=$(MINUTES))
 
 # Flazy against its peers: everything, or e.g. make bench PEERS=torch,grain WORKLOADS=image_batch ROUNDS=3
 bench: .venv/made

@@ -34,6 +34,7 @@ class Peer:
     """One peer: where its code is, what it needs, and what it can do.
 
     Only one that works in processes and keeps the order is compared with (``rival``); the others are shown.
+    ``rounds`` is less than others have for one that takes long and is far from the best (0: as many).
     """
 
     name: str
@@ -42,6 +43,7 @@ class Peer:
     packages: tuple[str, ...] = ()
     rival: bool = True
     about: str = ""
+    rounds: int = 0
 
 
 RATE = (Column("rate", "samples/s"),)
@@ -55,6 +57,11 @@ MEMORY = (
     Column("total_mb", "all processes (MB)"),
     Column("shared_mb", "of it shared memory (MB)"),
     Column("worker_mb", "largest worker's own (MB)"),
+)
+MEMORY_OF_BATCHES = (
+    *MEMORY,
+    Column("arena_batches", "arena in use (batches)"),
+    Column("growth_mb", "growth of a worker over its idle size (MB)"),
 )
 OVERLAP = (
     Column("ratio", "× the larger side"),
@@ -80,7 +87,7 @@ WORKLOADS = {
         Measured(
             "memory",
             "peak over `image_batch` with a consumer that takes 30 ms a batch, above what was there before",
-            MEMORY,
+            MEMORY_OF_BATCHES,
             higher_is_better=False,
         ),
         Measured(
@@ -95,6 +102,12 @@ WORKLOADS = {
             MEMORY,
             higher_is_better=False,
         ),
+        Measured(
+            "chain",
+            "map, filter, map over 1,000,000 ints without workers; serial is a generator written by hand",
+            (Column("ns", "ns a sample"),),
+            higher_is_better=False,
+        ),
         Measured("limits", "what this machine can do at best", ()),
     )
 }
@@ -107,8 +120,8 @@ ONCE = ("startup", "memory", "overlap")
 PEERS = {
     peer.name: peer
     for peer in (
-        Peer("serial", "serial", (*STREAMS, "memory"), rival=False, about="a plain loop in one process"),
-        Peer("flazy", "flazy_", (*STREAMS, *ONCE, "startup_16", "big_closure"), rival=False),
+        Peer("serial", "serial", (*STREAMS, "memory", "chain"), rival=False, about="a plain loop in one process"),
+        Peer("flazy", "flazy_", (*STREAMS, *ONCE, "startup_16", "big_closure", "chain"), rival=False),
         Peer("pool", "pool", (*STREAMS, *ONCE, "startup_16", "big_closure"), about="multiprocessing.Pool.imap"),
         Peer("futures", "futures", (*STREAMS, "startup", "overlap"), about="concurrent.futures, a window of submits"),
         Peer(
@@ -125,6 +138,7 @@ PEERS = {
             ("torch==2.13.0",),
             rival=False,
             about="DataLoader(num_workers=2), nothing else set",
+            rounds=3,
         ),
         Peer("torchdata", "torchdata_nodes", (*MAPS, *ONCE), ("torch==2.13.0", "torchdata==0.11.0"),
              about="torchdata.nodes.ParallelMapper, processes"),
@@ -137,9 +151,11 @@ PEERS = {
         Peer("pescador", "pescador_", ("tiny_batch", *ARRAYS, "memory"), ("pescador",),
              about="a ZMQStreamer for each worker; dicts of arrays only; the source is replicated"),
         Peer("ray", "ray_data", ("image_batch", "cpu", "startup"), ("ray[data]",),
-             about="Ray Data, order kept; hands out whole blocks, so its clock starts with the pass"),
+             about="Ray Data, order kept; hands out whole blocks, so its clock starts with the pass",
+             rounds=3),  # 13 s a cell
         Peer("tf", "tf_data", ("tiny_batch", *ARRAYS, "cpu"), ("tensorflow",), rival=False,
-             about="tf.data with numpy_function: threads of one process, under its lock"),
-        Peer("machine", "machine", ("limits",), rival=False),
+             about="tf.data with numpy_function: threads of one process, under its lock",
+             rounds=3),  # 6 s a cell
+        Peer("machine", "machine", ("limits",), rival=False, rounds=3),
     )
 }  # fmt: skip

@@ -1,9 +1,9 @@
 """What a map costs: serial against a hand-written generator, and parallel against the serial loop.
 
-    python benchmarks/map.py
-    python benchmarks/map.py --rounds 9 --workers 4
+    python -m benchmarks.map
+    python -m benchmarks.map --rounds 9 --workers 4
 
-The two sides of each pair take turns; medians and their ratio are printed.
+The two sides of each pair take turns; medians and their ratio are printed. (`chain` has the first as a cell.)
 
     serial     map, filter, map over a million ints, against a generator that calls the same functions
     cpu        about 5 ms of Python a sample, against a plain loop; from the first sample asked for to the last
@@ -18,31 +18,12 @@ import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
+from benchmarks.chain import SAMPLES, add, by_hand, double, keep
 from flazy import Dataset, shutdown
 
-SAMPLES = 1_000_000
 SLOW_SAMPLES = 1_000
-
-
-def add(x: int) -> int:
-    return x + 1
-
-
-def keep(x: int) -> int:
-    return x % 3
-
-
-def double(x: int) -> int:
-    return x * 2
-
-
-def by_hand(numbers: range) -> Iterator[int]:
-    for number in numbers:
-        added = add(number)
-        if keep(added):
-            yield double(added)
 
 
 def work(x: int) -> int:

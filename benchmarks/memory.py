@@ -16,20 +16,26 @@ MB = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Megabytes at one moment: in all, shared memory among them, and the largest child's own."""
+    """Megabytes at one moment: in all, shared memory among them, the largest child's own, and each child's by itself.
+
+    ``worker_mb`` is what only that child has, pages of shared memory among it; ``own_mb`` is without those.
+    """
 
     total_mb: float
     shared_mb: float
     worker_mb: float
+    own_mb: dict[int, float]
 
 
 def now() -> Held:
     """Look at this process and all below it."""
     ours = sum(pages(os.getpid(), "Pss_Anon", "Pss_File"))
-    children = [tuple(pages(pid, "Pss_Anon", "Pss_File", "Private_Dirty")) for pid in below(os.getpid())]
+    children = {pid: pages(pid, "Pss_Anon", "Pss_File", "Private_Dirty") for pid in below(os.getpid())}
     shared = shared_in_all()
-    theirs = sum(anonymous + file for anonymous, file, _ in children)
-    return Held(ours + theirs + shared, shared, max((private for _, _, private in children), default=0.0))
+    theirs = sum(anonymous + file for anonymous, file, _ in children.values())
+    largest = max((private for _, _, private in children.values()), default=0.0)
+    own = {pid: anonymous for pid, (anonymous, _, _) in children.items()}
+    return Held(ours + theirs + shared, shared, largest, own)
 
 
 def peak(seen: list[Held], before: Held) -> dict[str, float]:
@@ -39,6 +45,12 @@ def peak(seen: list[Held], before: Held) -> dict[str, float]:
         "shared_mb": max(held.shared_mb for held in seen) - before.shared_mb,
         "worker_mb": max(held.worker_mb for held in seen),
     }
+
+
+def growth(seen: list[Held], idle: Held) -> float:
+    """Give by how much a child has grown at most, of those that were there when nothing ran."""
+    grown = (held.own_mb.get(pid, 0.0) - at_rest for held in seen for pid, at_rest in idle.own_mb.items())
+    return max(grown, default=0.0)
 
 
 def below(pid: int) -> Iterator[int]:

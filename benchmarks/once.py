@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import memory
+from benchmarks import chain, memory
 from benchmarks.workloads import find
 
 Keep = Callable[[Any], Any]  # takes what is to be closed at the end, and gives it back
@@ -66,15 +66,25 @@ def consume(outputs: Iterator[Any], sleep_s: float) -> tuple[float, float]:
 
 
 def held_by_batches(peer: Any, keep: Keep) -> dict[str, float]:
-    """Look at the memory of all processes while the consumer takes 30 ms a batch; looking is part of that time."""
+    """Look at the memory of all processes while the consumer takes 30 ms a batch; looking is part of that time.
+
+    One that can start its workers before (``warm_up``) and tell what it has lent (``lent_mb``) is asked for that too.
+    """
     work = find("image_batch")
     before = memory.now()
-    seen = []
-    for _ in itertools.islice(iter(keep(peer.pipeline(work))), BATCHES):
+    tells = hasattr(peer, "lent_mb")
+    if tells:
+        peer.warm_up()
+    idle = memory.now()
+    seen, lent = [], []
+    for batch in itertools.islice(iter(keep(peer.pipeline(work))), BATCHES):
         start = time.perf_counter()
         seen.append(memory.now())
+        if tells:
+            lent.append(peer.lent_mb() * memory.MB / batch.nbytes)
         time.sleep(max(0.0, 0.03 - (time.perf_counter() - start)))
-    return memory.peak(seen, before)
+    told = {"arena_batches": max(lent), "growth_mb": memory.growth(seen, idle)} if tells else {}
+    return memory.peak(seen, before) | told
 
 
 def held_by_closure(peer: Any, keep: Keep) -> dict[str, float]:
@@ -96,5 +106,6 @@ MEASURES: dict[str, Callable[[Any, Keep], dict[str, float]]] = {
     "overlap": overlap,
     "memory": held_by_batches,
     "big_closure": held_by_closure,
+    "chain": lambda peer, _: chain.measure(peer.chain),
     "limits": lambda peer, _: peer.limits(),
 }

@@ -23,12 +23,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import environment, schedule, tables
-from benchmarks.catalogue import WORKLOADS
+from benchmarks import environment, goals, schedule, tables
+from benchmarks.catalogue import PEERS, WORKLOADS
 
 ROOT = environment.ROOT
 RESULTS = ROOT / "benchmarks" / "results"
 LIMIT_S = 60.0
+BESIDES_S = 1.9  # a cell's start, imports and end, on the average of all peers
 CLOSING_S = 1.0  # for a peer to end by itself, once it is measured
 
 
@@ -101,7 +102,8 @@ def opened(path: Path, settings: dict[str, Any], *, fresh: bool) -> list[dict[st
 def run(cells: list[schedule.Cell], path: Path, seconds: float, records: list[dict[str, Any]]) -> None:
     """Measure what is left, and write down each cell as it ends."""
     waiting = schedule.left(cells, records)
-    print(f"{len(waiting)} of {len(cells)} cells to measure, about {len(waiting) * (seconds + 1.8) / 60:.0f} minutes")
+    minutes = len(waiting) * (seconds + BESIDES_S) / 60
+    print(f"{len(waiting)} of {len(cells)} cells to measure, about {minutes:.0f} minutes")
     for count, cell in enumerate(waiting, 1):
         if cell not in schedule.left([cell], records):
             continue
@@ -126,9 +128,11 @@ def introduction(path: Path, records: list[dict[str, Any]]) -> str:
     settings = header["settings"]
     versions = ", ".join(f"{name} {version}" for name, version in environment.versions().items())
     rounds = 1 + max((record["turn"] for record in records), default=0)
+    fewer = [f"{peer.name} {peer.rounds}" for peer in PEERS.values() if 0 < peer.rounds < rounds]
+    count = f"{rounds} rounds ({', '.join(fewer)})" if fewer else f"{rounds} rounds"
     return (
         f"{header['date']} UTC, {settings['cores']} cores ({settings['processor']}), {settings['memory']}, "
-        f"{settings['system']}, Python {settings['python']}; {versions}. {rounds} rounds; the load of the machine was "
+        f"{settings['system']}, Python {settings['python']}; {versions}. {count}; the load of the machine was "
         f"{header['load']:.1f} when they began. Each entry: median (lowest – highest).\n\n"
     )
 
@@ -159,7 +163,8 @@ def main() -> None:
     records = opened(path, {"seconds": given.seconds, **environment.machine()}, fresh=given.fresh)
     here = [peer for peer in peers if peer not in skipped]
     run(schedule.plan(here, workloads, int(given.rounds or 5)), path, given.seconds, records)
-    text = introduction(path, records) + tables.report(records, skipped)
+    reached = "\n".join(goals.table(tables.results(records)))
+    text = f"{introduction(path, records)}{reached}\n{tables.report(records, skipped)}"
     print(f"\n{text}")
     if given.write or path.stem == "all":
         write(path, text)

@@ -42,7 +42,12 @@ def peers_for(asked: str) -> list[str]:
 def plan(peers: list[str], workloads: list[str], rounds: int) -> list[Cell]:
     """Give all cells in order: peers take turns at a workload, and every other round goes backwards."""
     pairs = [(peer, name) for name in workloads for peer in peers if name in PEERS[peer].workloads]
-    return [Cell(peer, name, turn) for turn in range(rounds) for peer, name in (pairs[::-1] if turn % 2 else pairs)]
+    return [
+        Cell(peer, name, turn)
+        for turn in range(rounds)
+        for peer, name in (pairs[::-1] if turn % 2 else pairs)
+        if turn < (PEERS[peer].rounds or rounds)
+    ]
 
 
 def left(planned: list[Cell], records: Iterable[Mapping[str, Any]]) -> list[Cell]:

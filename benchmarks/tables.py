@@ -76,7 +76,10 @@ def number(value: float) -> str:
 
 
 def shown(column: Column, figures: Figures) -> str:
-    value = figures[column.figure]
+    """Write a figure with its range; nothing for what only some peers can tell of themselves."""
+    value = figures.get(column.figure)
+    if value is None:
+        return ""
     return f"{number(value.median)} ({number(value.low)} – {number(value.high)})"
 
 

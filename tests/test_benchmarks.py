@@ -3,13 +3,14 @@
 import dataclasses
 import itertools
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import run, schedule, streaming, tables
+from benchmarks import chain, goals, memory, run, schedule, soak, streaming, tables
 from benchmarks.catalogue import PEERS, STREAMS, WORKLOADS, Column, Measured
 from benchmarks.schedule import Cell
 from benchmarks.tables import Spread
@@ -51,6 +52,17 @@ def test_every_other_round_goes_backwards():
 
 def test_peer_is_not_asked_for_what_it_cannot_do():
     assert [] == schedule.plan(["torch_default"], ["image"], 3)
+
+
+def test_peer_that_takes_long_is_measured_in_fewer_rounds():
+    turns = [cell.turn for cell in schedule.plan(["ray", "torch"], ["cpu"], 5) if cell.peer == "ray"]
+
+    assert [0, 1, 2] == turns
+    assert 1 == len(schedule.plan(["ray"], ["cpu"], 1))
+
+
+def test_every_rival_but_the_slowest_has_all_rounds():
+    assert ["ray"] == [peer.name for peer in PEERS.values() if peer.rival and peer.rounds]
 
 
 def test_narrow_run_keeps_flazy_and_the_serial_loop():
@@ -128,6 +140,119 @@ def test_peer_that_failed_once_and_then_gave_a_figure_is_not_missing():
 
     assert {"tiny": {"serial": "no"}} == tables.failures([failed])
     assert {"tiny": {}} == tables.failures([failed, record("serial", 0, rate=1.0)])
+
+
+def test_figure_that_only_one_peer_can_tell_is_left_open_for_the_others():
+    measured = dataclasses.replace(RATES, columns=(*RATES.columns, Column("own", "its own")))
+    peers = rates(flazy=3.0, torch=2.0)
+    peers["flazy"] |= {"own": Spread(5.0, 4.0, 6.0, 3)}
+
+    lines = tables.table(measured, peers, {})
+
+    assert "| **flazy** | 3.00 (3.00 – 3.00) | 5.00 (4.00 – 6.00) | 1.50 |" in lines
+    assert "| torch | 2.00 (2.00 – 2.00) |  | 1.00 |" in lines
+
+
+# The goals --------------------------------------------------------------------------------------------
+
+
+def test_every_goal_is_of_something_that_is_measured():
+    own = {"ns": "chain"}
+    for goal in goals.GOALS:
+        figures = {column.figure for column in WORKLOADS[goal.workload].columns}
+        assert goal.figure in figures | own.keys(), goal
+        assert goal.workload in PEERS["flazy"].workloads
+        assert goal.against in {"", goals.BEST, *PEERS}
+        if goal.beside:
+            assert goal.beside in PEERS[goal.against].workloads
+
+
+@pytest.mark.parametrize(
+    ("goal", "peers", "line"),
+    [
+        (goals.beats("tiny", 1.2, 1.5), {"flazy": 13.0, "pool": 10.0, "tf": 99.0}, "1.20 | 1.50 | 1.30 | pool | hit"),
+        (goals.beats("tiny", 1.2, 1.5), {"flazy": 15.0, "pool": 10.0}, "1.20 | 1.50 | 1.50 | pool | hit, and the aim"),
+        (goals.beats("tiny", 1.2), {"flazy": 11.0, "pool": 10.0}, "1.20 |  | 1.10 | pool | **miss**"),
+        (goals.beats("tiny", 1.2), {"flazy": 11.0}, "1.20 |  |  |  | not measured"),
+        (goals.stays_below("t", "tiny", "rate", 5, 1), {"flazy": 4.0, "pool": 1.0}, "5.00 | 1.00 | 4.00 |  | hit"),
+        (goals.stays_below("t", "tiny", "rate", 5, 1), {"flazy": 5.1}, "5.00 | 1.00 | 5.10 |  | **miss**"),
+        (goals.stays_below("t", "tiny", "none", 5, 1), {"flazy": 5.1}, "5.00 | 1.00 |  |  | not measured"),
+        (goals.Goal("t", "tiny", "rate", None, 2, "serial"), {"flazy": 3.0, "serial": 2.0},
+         " | 2.00 | 1.50 | serial | not yet"),
+    ],
+)  # fmt: skip
+def test_goal_is_told_with_what_was_measured(goal, peers, line):
+    assert f"| {goal.about} | {line} |" == goals.row(goal, {"tiny": rates(**peers)})
+
+
+def test_goal_may_be_held_against_another_workload():
+    found = {"startup_16": rates(flazy=30.0), "startup": rates(flazy=20.0)}
+    goal = goals.Goal("t", "startup_16", "rate", 1.5, against="flazy", beside="startup", higher_is_better=False)
+
+    assert "| t | 1.50 |  | 1.50 | flazy, startup | hit |" == goals.row(goal, found)
+
+
+def test_goals_of_what_was_not_measured_are_left_out():
+    assert [] == goals.table({"tiny": rates(pool=1.0)})
+    assert 1 == sum("tiny" in line for line in goals.table({"tiny": rates(flazy=1.0)}))
+
+
+# The picture ------------------------------------------------------------------------------------------
+
+
+def test_picture_has_a_line_for_all_that_can_be_compared(tmp_path):
+    pytest.importorskip("matplotlib")
+    from benchmarks import plot
+
+    records = [record("flazy", 0, rate=4.0), record("pool", 0, rate=2.0), record("serial", 0, rate=8.0)]
+    slower = [record | {"workload": "startup", "figures": {"cold_ms": 1.0}} for record in records]
+    lines = plot.rows(tables.results([*records, *slower, record("flazy", 0, rate=1.0) | {"workload": "limits"}]))
+    path, drawn = tmp_path / "all.jsonl", tmp_path / "picture.png"
+    path.write_text("\n".join(map(json.dumps, [{}, *records])))  # in a process of its own: fonts stay open
+    subprocess.run([sys.executable, "-m", "benchmarks.plot", str(path), str(drawn)], cwd=run.ROOT, check=True)
+
+    assert [("tiny", "pool"), ("startup, cold", "pool")] == [line[:2] for line in lines]
+    assert (2.0, 4.0) == (lines[0][2]["flazy"].median, lines[0][2]["serial"].median)
+    assert drawn.stat().st_size > 1000
+
+
+# Memory -----------------------------------------------------------------------------------------------
+
+
+def held(**own_mb):
+    return memory.Held(1.0, 1.0, 1.0, own_mb)
+
+
+def test_growth_is_that_of_a_child_over_its_own_idle_size():
+    assert 7.0 == memory.growth([held(a=12.0, b=20.0), held(a=10.0, b=27.0, c=90.0)], held(a=10.0, b=20.0))
+    assert 0.0 == memory.growth([held(a=12.0)], held())
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="no /proc here")
+def test_memory_of_this_process_is_seen():
+    before = memory.now()
+    block = np.ones(10_000_000)
+    now = memory.now()
+
+    assert now.total_mb - before.total_mb > 0.9 * block.nbytes / 1e6 - abs(now.shared_mb - before.shared_mb)
+
+
+def test_rise_of_a_long_run_is_that_of_a_straight_line():
+    lines = [soak.Line(t, 1.0, 100.0 + t / 10, 50.0, 20.0, 8.0 + t % 20, 0.0) for t in range(0, 600, 10)]
+    grown = soak.growth(lines)
+
+    assert pytest.approx(59.0) == grown["total_mb"]
+    assert pytest.approx(0.0) == grown["shared_mb"]
+    assert abs(grown["threads"]) < 1
+    assert {} == soak.growth(lines[:2])
+
+
+def test_chain_and_generator_give_the_same():
+    from benchmarks.peers import flazy_, serial
+
+    assert list(serial.chain(range(100))) == list(flazy_.chain(range(100)))
+    with pytest.raises(ValueError, match="not what"):
+        chain.measure(lambda numbers: list(numbers))
 
 
 def test_results_replace_what_stood_between_the_marks():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.chain import by_hand
 from benchmarks.workloads import Workload
 
 
@@ -21,3 +22,7 @@ class Loop:
 
 def pipeline(work: Workload, workers: int = 0) -> Loop:  # noqa: ARG001 - all peers are called alike
     return Loop(work)
+
+
+def chain(numbers: range) -> Iterator[int]:
+    return by_hand(numbers)
