@@ -6,7 +6,7 @@ torch = pytest.importorskip("torch")
 
 from torch.utils.data import DataLoader, IterableDataset  # noqa: E402 - behind the look whether it is there
 
-from tests.parallel.test_forks import ROWS, Around, batches, right  # noqa: E402
+from tests.parallel.test_forks import ROWS, Around, batches, right, samples  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,
@@ -14,9 +14,9 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def around():
-    made = Around(6)
+@pytest.fixture(params=[samples, batches])
+def around(request):
+    made = Around(6, request.param())
     yield made
     made.close()
 
