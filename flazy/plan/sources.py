@@ -21,6 +21,7 @@ Take = Callable[[int], Sequence[Any]]
 
 # Iterators that tell how much is left, and cannot raise.
 POSITIONED: tuple[type, ...] = (type(iter(range(0))), type(iter([])), type(iter(())))
+_STEADY = frozenset({range, list, tuple, np.ndarray})
 
 
 def source_of(data: object) -> Source:
@@ -62,10 +63,13 @@ def source_of_columns(columns: Mapping[str, object] | tuple[object, ...]) -> Sou
         raise InvalidArgument(f"columns of a dataset must be equally long, not {lengths}")
     spelled = [f"{name}={label}" if named else label for name, (_, _, label) in zip(names, parts, strict=True)]
     pulls = [pull for pull, _, _ in parts]
+    steady = {type(part) for part in values} <= _STEADY
 
     def rows() -> Iterable[Any]:
-        together = _zipped(names, pulls)
-        return map(dict, map(zip, repeat(names), together)) if named else together
+        together: Iterator[Any] = _zipped(names, pulls)
+        if named:
+            together = map(dict, map(zip, repeat(names), together))
+        return Steady(together) if steady else together
 
     return Source(rows, ", ".join(spelled), next(iter(lengths.values()), None))
 
@@ -105,6 +109,17 @@ def _column(data: object, name: str = "") -> tuple[Pull, int | None, str]:
     )
 
 
+class Steady:
+    """Samples of which the making runs nobody's code, and cannot block."""
+
+    def __init__(self, samples: Iterator[Any]) -> None:
+        self._samples = samples
+
+    def __iter__(self) -> Iterator[Any]:
+        """Give them; once."""
+        return self._samples
+
+
 class Rows:
     """The samples of a plain array, one by one or a slice at a time."""
 
@@ -121,18 +136,34 @@ class Rows:
 
 
 def taker(iterable: Iterable[Any], iterator: Iterator[Any]) -> Take | None:
-    """Give what takes the next so many samples at once, fewer at the end only.
+    """Give what takes the next so many samples at once, and none at the end only.
 
     Parameters
     ----------
     iterable
         What the samples come from, where parts can be had of it without taking each.
     iterator
-        That over the iterable; None is given where it could block, raise or run anyone's code.
+        That over the iterable; None is given where it could block or run anyone's code.
     """
     if isinstance(iterable, range | Rows):
         return _slicer(iterable)
-    return (lambda count: list(islice(iterator, count))) if type(iterator) in POSITIONED else None
+    return _collector(iterator) if isinstance(iterable, Steady) or type(iterator) in POSITIONED else None
+
+
+def _collector(iterator: Iterator[Any]) -> Take:
+    failed: list[BaseException] = []
+
+    def take(count: int) -> Sequence[Any]:
+        values: list[Any] = []
+        try:
+            values.extend(islice(iterator, 0 if failed else count))
+        except LengthMismatch as error:  # comes behind what was taken before it
+            failed.append(error)
+        if failed and not values:
+            raise failed.pop()
+        return values
+
+    return take
 
 
 def _slicer(whole: range | Rows) -> Take:

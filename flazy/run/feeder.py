@@ -124,12 +124,11 @@ class Feeder:
     def _read_chunks(self, take: Callable[[int], Sequence[Any]]) -> None:
         """Take chunk by chunk what comes without anyone's code: each is sent at once and needs no copy."""
         while self._permitted():
-            values = take(room := self._room)
-            if len(values):
-                with self._lock:
-                    self._send(values, self._origin(len(values)))
-            if len(values) < room:
+            values = take(self._room)
+            if not len(values):
                 return
+            with self._lock:
+                self._send(values, self._origin(len(values)))
 
     def _read_samples(self, samples: Iterator[Any], gather: Callable[[Iterator[tuple[bool, Any]]], None]) -> None:
         samples = itertools.chain(samples)  # what has ended is not asked again, although it may have more then

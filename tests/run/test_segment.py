@@ -200,7 +200,7 @@ def source(make):
 
 @pytest.mark.parametrize("make", [lambda: range(5), lambda: [*range(5)], lambda: iter(range(5)), lambda: (*range(5),)])
 def test_samples_of_a_plain_sequence_leave_a_chunk_at_a_time(feed, make):
-    session = FakeSession(1, 3, 9)
+    session = FakeSession(1, 3, 9, 9)
     feed(source(make), session)
 
     assert (4, [(0,)], [0]) == session.next()
@@ -210,7 +210,7 @@ def test_samples_of_a_plain_sequence_leave_a_chunk_at_a_time(feed, make):
 
 
 def test_plain_sequence_that_cannot_be_packed_ends_at_its_place(feed):
-    session = FakeSession(20)
+    session = FakeSession(20, 20)
     feed(source(lambda: range(10, 20)), session)
     sent, error = session.next(), session.next()
 
