@@ -6,8 +6,9 @@ from flazy.core import check
 from flazy.core.events import Blame, Grant, Send
 from flazy.errors import WorkerError
 from flazy.plan.where import Processes
-from flazy.run.session import CHUNK_LARGEST, Broken, Emitted, Ended, Poisoned, Session
+from flazy.run.session import CHUNK_LARGEST, SAMPLES_PER_WORKER, Broken, Emitted, Ended, Poisoned, Session
 from flazy.sample import Origin
+from flazy.transport import packing
 from flazy.transport.payload import Plain
 from flazy.transport.wire import Result
 
@@ -171,7 +172,29 @@ def test_chunks_grow_by_a_factor_at_a_time_to_a_largest():
         bench.done(task, nanos=1)
         bench.session.taken(task)
 
-    assert [1, 8, 64, 512, 4096, 8 * 4096, CHUNK_LARGEST] == sizes
+    assert [1, 8, 64, 512, 4096, CHUNK_LARGEST, CHUNK_LARGEST] == sizes
+
+
+def test_largest_chunk_of_a_range_travels_as_three_numbers():
+    assert CHUNK_LARGEST <= packing.WHOLE
+
+
+def test_tiny_samples_are_bounded_in_number_although_their_tasks_are_few():
+    bench = Bench(1)
+    task = 0
+    for _ in range(6):
+        for size in bench.permits():
+            bench.feed(size)
+            bench.done(task, nanos=1)
+            bench.session.taken(task)
+            task += 1
+    while permits := bench.permits():
+        for size in permits:
+            bench.feed(size)
+    tasks, samples, _ = bench.session.core.open
+
+    assert SAMPLES_PER_WORKER // CHUNK_LARGEST == tasks
+    assert SAMPLES_PER_WORKER == samples
 
 
 def test_slow_functions_go_sample_by_sample():
