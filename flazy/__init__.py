@@ -1,12 +1,16 @@
 """Flazy: a lazy dataset for machine learning, read, augmented and fed faster than one process can."""
 
+import importlib as _importlib
 import logging as _logging
+import typing as _typing
 
-from flazy import errors
-from flazy.datasets import Dataset
-from flazy.errors import BatchError, FlazyError, PoisonSample, SampleError, SourceError, WorkerError
-from flazy.plan.where import Processes, Threads
-from flazy.run.ending import shutdown
+from flazy.run.ending import shutdown  # at once, since it also sees to the end of the program
+
+if _typing.TYPE_CHECKING:
+    from flazy import errors
+    from flazy.datasets import Dataset
+    from flazy.errors import BatchError, FlazyError, PoisonSample, SampleError, SourceError, WorkerError
+    from flazy.plan.where import Processes, Threads
 
 # Silent unless the user configures logging; without a handler Python would print our warnings.
 _logging.getLogger("flazy").addHandler(_logging.NullHandler())
@@ -24,3 +28,18 @@ __all__ = [
     "errors",
     "shutdown",
 ]
+
+_PLACES = {"Dataset": "datasets", "Processes": "plan.where", "Threads": "plan.where"}
+
+
+def __getattr__(name: str) -> _typing.Any:
+    """Load a name when it is first asked for: worker processes need a part of this package, and start sooner so."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _importlib.import_module(f"flazy.{_PLACES.get(name, 'errors')}")
+    value = globals()[name] = module if name == "errors" else getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

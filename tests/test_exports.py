@@ -51,6 +51,11 @@ def export_faults(package):
 def import_afresh(name, folder=None):
     """Import a package in a new interpreter; give its exit status and all that it wrote."""
     code = f"import sys, {name}; loaded = sorted({set(HEAVY)} & set(sys.modules)); loaded and sys.exit(str(loaded))"
+    return run_afresh(code, folder)
+
+
+def run_afresh(code, folder=None):
+    """Run a program in a new interpreter; give its exit status and all that it wrote."""
     path = os.pathsep.join(map(str, [folder, *sys.path] if folder else sys.path))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
@@ -69,6 +74,25 @@ def test_public_names_are_listed_and_sorted():
 @pytest.mark.slow
 def test_import_is_light_and_silent():
     assert import_afresh("flazy") == (0, "")
+
+
+@pytest.mark.slow
+def test_every_public_name_can_be_had_from_a_fresh_import():
+    code = "import flazy; {*flazy.__all__} <= {*dir(flazy)} or 1/0; [getattr(flazy, name) for name in flazy.__all__]"
+
+    assert (0, "") == run_afresh(code)
+
+
+def test_a_name_that_is_none_is_refused():
+    with pytest.raises(AttributeError, match="no attribute 'Dataste'"):
+        importlib.import_module("flazy").Dataste  # noqa: B018 - asking is the test
+
+
+@pytest.mark.slow
+def test_worker_loads_nothing_that_only_a_driver_needs():
+    load = "import sys; from flazy.workers import forker, process; "
+
+    assert (0, "set()\n") == run_afresh(load + "print({'flazy.datasets', 'subprocess'} & {*sys.modules})")
 
 
 # The checks themselves --------------------------------------------------------------------------------

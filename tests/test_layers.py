@@ -59,6 +59,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
 
 # Modules whose functions may import, because it is their work to load things when they are first asked for.
 LOADERS: dict[str, str] = {
+    "": "workers need a part of the package, and start sooner when the rest is loaded as it is asked for",
     "readers": "the registry loads a format when it is first read",
     "writers": "the registry loads a format when it is first written",
     "datasets": "the runtime and the feeds load when a dataset first needs them",
@@ -69,7 +70,9 @@ LOADERS: dict[str, str] = {
 }
 
 # Single imports inside functions elsewhere: (module, imported) -> why it cannot stand at the top.
-EXCEPTIONS: dict[tuple[str, str], str] = {}
+EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("workers.launch", "tempfile"): "Linux does without, and the zygote's start waits for what is loaded here",
+}
 
 # What a library that streams has no place for, and why.
 FORBIDDEN: dict[str, str] = {

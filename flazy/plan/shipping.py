@@ -6,43 +6,45 @@ Loaded when the first plan with worker processes opens, since it needs cloudpick
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import cloudpickle
 
 from flazy.errors import UnserializableFunction
 from flazy.plan.kernel import Op
 
-__all__ = ["LARGE", "dump_ops", "load_ops"]
+__all__ = ["LARGE", "Pickled", "dump_ops", "load_ops"]
 
 LARGE = 2**20  # bytes from which the memory of a captured array is left out of the stream
 
 
-def dump_ops(ops: tuple[Op, ...], aside: list[memoryview] | None = None) -> bytes:
-    """Pickle a chain for workers.
+class Pickled(NamedTuple):
+    """A chain as a stream, and the memory of large captured arrays, which is not copied and not in the stream."""
 
-    Parameters
-    ----------
-    ops : tuple of Op
-        The chain.
-    aside : list of memoryview, optional
-        Takes the memory of large captured arrays, which is not copied and not in the stream then.  None: it is.
+    stream: bytes
+    aside: Sequence[memoryview] = ()
+
+
+def dump_ops(ops: tuple[Op, ...], *, whole: bool = False) -> Pickled:
+    """Pickle a chain for workers; as a ``whole``, all of it is in the stream.
 
     Raises
     ------
     UnserializableFunction
         Names the stage and, where it can be found, the variable that cannot be pickled.
     """
+    aside: list[memoryview] = []
+
     def stays(buffer: pickle.PickleBuffer) -> bool:
         memory = buffer.raw()
-        if aside is None or memory.nbytes < LARGE:
+        if whole or memory.nbytes < LARGE:
             return True
         aside.append(memory)
         return False
 
     try:
-        return bytes(cloudpickle.dumps(ops, protocol=5, buffer_callback=stays))
+        return Pickled(cloudpickle.dumps(ops, protocol=5, buffer_callback=stays), aside)
     except Exception as error:
         for op in ops:
             for role, fn in (("", op.fn), ("setup of ", op.setup)):

@@ -18,6 +18,7 @@ from flazy.errors import ClosedRun
 from flazy.run.session import Broken, Session
 from flazy.workers.fleet import Fleet
 from flazy.workers.mailbox import Mailbox
+from flazy.workers.zygote import Begun
 
 __all__ = ["Runtime", "end_at_exit", "runtime", "shutdown"]
 
@@ -32,14 +33,14 @@ class Runtime:
     ``ended`` says why it gives nothing any more, and is None while it does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, begun: Begun | None = None) -> None:
         self._mailbox = Mailbox()
         self._stop_at: float | None = None
         self._why: str | None = "Flazy's thread has died; please report it"
         self._runs = itertools.count(1)
         self.open_sessions: set[Session] = set()
         self.ended: ClosedRun | None = None
-        self.fleet = Fleet(tempfile.mkdtemp(prefix="flazy-"), self.post)
+        self.fleet = Fleet(tempfile.mkdtemp(prefix="flazy-"), self.post, begun)
         self.thread = threading.Thread(target=self._run, name="flazy-hub", daemon=True)
         self.thread.start()
 
@@ -117,13 +118,16 @@ _runtime: Runtime | None = None
 _before_fork: list[Runtime] = []
 
 
-def runtime() -> Runtime:
-    """Give the runtime of this process; the first call starts it."""
-    global _runtime  # noqa: PLW0603 - one a process is the point
+def runtime(begun: Begun | None = None) -> Runtime:
+    """Give the runtime of this process; the first call starts it, with a zygote that is there, or without."""
+    global _runtime  # one a process is the point
     with _lock:
         if _runtime is None or not _runtime.thread.is_alive():
-            _runtime = Runtime()
-        return _runtime
+            _runtime, begun = Runtime(begun), None
+        found = _runtime
+    if begun is not None:  # another thread was first
+        begun.close()
+    return found
 
 
 def shutdown() -> None:

@@ -5,7 +5,11 @@ task       one task under way in a worker: outputs, parts, what failed
 loop       what a worker does with messages; the same in a process and in a thread
 process    the entry of a worker process: surroundings, output, death pipe
 launch     one worker process: start it, watch it, end it
-zygote     the clean process that forks workers
+zygote     the clean process that forks workers, seen from the driver
+forker     the same process, from inside
+contract   what the driver and those processes agree on
+kernels    pickled kernels in the driver, and which worker has them
+shelf      the same in a worker, and the memory of arrays that were captured
 freshness  whether what a worker has imported has changed
 mailbox    how other threads reach the hub, or the relay
 relay      what workers print and log, brought to the caller

@@ -91,9 +91,13 @@ class Fleet:
         A private folder for socket files.
     post
         Runs a function in the hub thread, soon.
+    begun
+        The zygote, if it is there already.
     """
 
-    def __init__(self, folder: str, post: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(
+        self, folder: str, post: Callable[[Callable[[], None]], None], begun: zygote.Begun | None = None
+    ) -> None:
         self.hub = Hub(folder)
         self.relay = Relay()
         self._post = post
@@ -101,6 +105,8 @@ class Fleet:
         self.arena = Arena() if zygote.is_supported() and arena.is_supported() else None
         self.kernels = Kernels(self.arena, post)
         self._zygote: zygote.Zygote | None = None
+        if begun is not None:
+            self._use(begun)
         self._workers: dict[int, Worker] = {}
         self._buried: set[int] = set()  # dead, and their last words not yet read
         self._numbers = 0
@@ -124,9 +130,7 @@ class Fleet:
         """Start one worker."""
         number = self._numbers = self._numbers + 1
         addresses = {"tasks": self.hub.add(number), "results": self.hub.endpoint("results")}
-        argument = {"worker": number, "alive": self._alive_read, "driver": os.getpid(), **addresses}
-        if self.arena is not None:
-            argument["arena"] = self.arena.file
+        argument = {"worker": number, "driver": os.getpid(), **addresses}
         try:
             process = self._launched(argument)
         except WorkerError as error:
@@ -274,10 +278,13 @@ class Fleet:
             return launch.Process(argument, self._alive_read)
         if self._zygote is not None and self._zygote.broken:
             self._mourn(self._zygote)
-        if self._zygote is None:
-            self._zygote = zygote.Zygote(self._alive_read, self.arena.file)
-            self.relay.add(ZYGOTE, self._zygote.outputs)
-        return self._zygote.start(argument)
+        return (self._zygote or self._use(zygote.begin())).start(argument)
+
+    def _use(self, begun: zygote.Begun) -> zygote.Zygote:
+        assert self.arena is not None
+        self._zygote = zygote.Zygote(self._alive_read, self.arena.file, begun)
+        self.relay.add(ZYGOTE, self._zygote.outputs)
+        return self._zygote
 
     def _mourn(self, dead: zygote.Zygote) -> None:
         """Do without a dead zygote; the next start makes another, and who waits for this one is told its last words."""

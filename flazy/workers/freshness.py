@@ -10,11 +10,15 @@ import os
 import pathlib
 import site
 import sys
-import sysconfig
 
 __all__ = ["Imported"]
 
 Stamp = tuple[str, int, int]
+
+# Found out when this is loaded: once, in the zygote, rather than in each worker.  Not by sysconfig, which takes long to
+# load.
+STDLIB = str(pathlib.Path(os.__file__).parent)
+FIXED = tuple({path + os.sep for path in [STDLIB, *site.getsitepackages(), site.getusersitepackages()]})
 
 
 class Imported:
@@ -23,9 +27,6 @@ class Imported:
     def __init__(self) -> None:
         self._before = set(sys.modules)
         self._stamps: dict[str, Stamp | None] = {}
-        paths = sysconfig.get_paths()
-        fixed = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-        self._fixed = tuple({path + os.sep for path in [*fixed, site.getusersitepackages()]})
 
     def note(self) -> None:
         """Note what has been imported by now and is not fixed."""
@@ -33,7 +34,7 @@ class Imported:
             if name in self._before or name in self._stamps:
                 continue
             file = getattr(module, "__file__", None)
-            if isinstance(file, str) and not file.startswith(self._fixed):
+            if isinstance(file, str) and not file.startswith(FIXED):
                 self._stamps[name] = _stamp(file)
 
     def is_fresh(self) -> bool:

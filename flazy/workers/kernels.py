@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flazy.plan.kernel import Op
-from flazy.plan.shipping import dump_ops
+from flazy.plan.shipping import Pickled, dump_ops
 from flazy.transport.arena import Arena, Block
 from flazy.transport.wire import Shipment
 
@@ -74,22 +74,20 @@ class Kernels:
         self._table: OrderedDict[bytes, Kept] = OrderedDict()  # by stream, the last used at the end
         self._idle_bytes = KNOWN_BYTES if arena is None else arena.budget // IDLE_PART
 
-    def keep(self, ops: tuple[Op, ...]) -> Kept:
-        """Pickle a chain, and hold it until `let_go`.
+    def keep(self, ops: tuple[Op, ...], pickled: Pickled | None = None) -> Kept:
+        """Hold a chain, pickled just now or here, until `let_go`.
 
         Raises
         ------
         UnserializableFunction
             Names the stage and, where it can be found, the variable that cannot be pickled.
         """
-        if self._arena is not None:
-            aside: list[memoryview] = []
-            stream = dump_ops(ops, aside)
-            kept = self._again(stream, aside) or self._written(stream, aside)
-            if kept is not None:
-                return kept
-        stream = dump_ops(ops)
-        return self._again(stream, []) or self._added(stream, None, ())
+        stream, aside = dump_ops(ops) if pickled is None else pickled
+        kept = self._again(stream, aside) or self._written(stream, aside)
+        if kept is None:
+            stream, _ = dump_ops(ops, whole=True)
+            kept = self._again(stream, ()) or self._added(stream, None, ())
+        return kept
 
     def let_go(self, kept: Kept) -> None:
         """Undo a `keep`, soon."""
@@ -151,9 +149,10 @@ class Kernels:
 
     def _written(self, stream: bytes, aside: Sequence[memoryview]) -> Kept | None:
         """Write arrays into a block; None where there is no room for them."""
-        assert self._arena is not None
         if not aside:
             return self._added(stream, None, ())
+        if self._arena is None:
+            return None
         starts = [0, *itertools.accumulate(-(-memory.nbytes // ALIGNMENT) * ALIGNMENT for memory in aside)]
         block = self._arena.allocate(starts[-1])
         if block is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pathlib
@@ -9,18 +10,17 @@ import signal
 import struct
 import subprocess
 import sys
-import tempfile
 from typing import IO, Any
 
 from flazy import errors
 from flazy.errors import WorkerError
 from flazy.plan.kernel import INDEX
-from flazy.workers.process import RECORD_BYTES, STALE
+from flazy.workers.contract import RECORD_BYTES, STALE
 
-__all__ = ["ROOT", "STALE", "UNKNOWN", "Process", "Worker", "interpreter"]
+__all__ = ["ROOT", "UNKNOWN", "Process", "Worker", "interpreter"]
 
 ROOT = str(pathlib.Path(errors.__file__).parent.parent)
-START = "import sys; sys.path.insert(0, sys.argv[1]); from flazy.workers.process import main; main(sys.argv[2])"
+START = "import sys; sys.path.insert(0, sys.argv[1]); from flazy.workers.contract import main; main(sys.argv[2])"
 
 UNKNOWN = 1000  # for an exit code that nobody can tell
 
@@ -105,7 +105,7 @@ class Process(Worker):
     Parameters
     ----------
     argument
-        What `process.main` is given, but for the record.
+        What `process.main` is given, but for descriptors.
     alive
         The reading end of the pipe whose end tells it that the driver is gone.
     """
@@ -114,7 +114,7 @@ class Process(Worker):
         super().__init__(argument["worker"])
         try:
             self._popen = interpreter(
-                [START, ROOT, json.dumps({**argument, "record": self.record})],
+                [START, ROOT, json.dumps({**argument, "alive": alive, "record": self.record})],
                 (alive, self.record),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -163,6 +163,7 @@ def _memory_file(name: str) -> int:
     if hasattr(os, "memfd_create"):
         file = os.memfd_create(name)
     else:
+        tempfile = importlib.import_module("tempfile")
         with tempfile.TemporaryFile() as opened:
             file = os.dup(opened.fileno())
     os.ftruncate(file, RECORD_BYTES)

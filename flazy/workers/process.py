@@ -6,6 +6,7 @@ end is the driver's, and a thread that waits for its end.  Ctrl-C in a terminal 
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import io
 import json
@@ -14,7 +15,6 @@ import mmap
 import os
 import pathlib
 import select
-import shutil
 import signal
 import sys
 import threading
@@ -23,15 +23,12 @@ from typing import Any, NoReturn
 from flazy.plan.kernel import Kernel
 from flazy.transport.link import SocketLink
 from flazy.transport.wire import Logged, Open
+from flazy.workers.contract import ORPHAN, RECORD_BYTES, STALE
 from flazy.workers.freshness import Imported
 from flazy.workers.loop import Loop
 from flazy.workers.shelf import Shelf
 
-__all__ = ["RECORD_BYTES", "STALE", "main"]
-
-RECORD_BYTES = 64
-STALE = 4  # exit code of a worker that has loaded what has changed since
-ORPHAN = 3  # exit code of a worker whose driver is gone
+__all__ = ["main"]
 
 
 def main(argument: str) -> None:
@@ -77,8 +74,9 @@ class _Loader:
         around = message.surroundings
         os.chdir(around["directory"])
         sys.path[:] = around["path"]
-        os.environ.clear()
-        os.environ.update(around["environment"])
+        if dict(os.environ) != around["environment"]:  # looking is cheaper than setting it
+            os.environ.clear()
+            os.environ.update(around["environment"])
         for name, level in around["log_levels"].items():
             logging.getLogger(name).setLevel(level)
         try:
@@ -97,7 +95,10 @@ def _end_with_driver(alive: int, driver: int, folder: str) -> NoReturn:
     """Wait for the end of the pipe; look at the driver too, since a child of its may hold the pipe open."""
     while not select.select([alive], [], [], 1.0)[0] and _exists(driver):
         pass
-    shutil.rmtree(folder, ignore_errors=True)  # what the driver would have done at its end
+    with contextlib.suppress(OSError):  # others do the same
+        for socket in pathlib.Path(folder).iterdir():
+            socket.unlink(missing_ok=True)
+        pathlib.Path(folder).rmdir()  # what the driver would have done at its end
     os._exit(ORPHAN)
 
 

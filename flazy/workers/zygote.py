@@ -3,49 +3,88 @@
 The caller's own process is never forked for this: it may hold threads, locks or a GPU.  The zygote is a fresh
 interpreter with a single thread, which does nothing but fork, and report how its children end.  Linux only.
 
-Here are both ends: `Zygote` for the driver, `serve` for the process itself.  They speak in messages over a socket pair;
-descriptors travel with them.
+Here is the driver's end, the other is in ``forker.py``.  They speak in messages over a socket pair; descriptors travel
+with them.  This module loads little, so that the interpreter can begin while the driver loads the rest of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
-import random
 import select
 import socket
 import subprocess
 import sys
-from typing import Any
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from flazy.errors import WorkerError
 from flazy.workers import launch
+from flazy.workers.contract import MESSAGE_BYTES
 
-__all__ = ["Zygote", "is_supported", "serve"]
+__all__ = ["Begun", "Zygote", "begin", "is_supported"]
 
-MESSAGE_BYTES = 64 * 1024
 BURY_SECONDS = 5.0  # it has closed its end of the socket, so it has ended or is about to
-DESCRIPTORS = 3  # with a request: record, standard output, standard error
 
 # Numeric libraries start threads when they are imported, and a fork of a process with threads inherits their locks.
 # (So a worker's numpy has one thread; with a worker a core that is what it should have.)
 ONE_THREAD = dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"], "1")
 
+# Collecting garbage while modules are loaded, which make next to none, takes a tenth of the time.
 START = """
+import gc; gc.disable()
 import sys; sys.path.insert(0, sys.argv[1])
-from flazy.workers import process, zygote
-argument = zygote.serve(int(sys.argv[2]))
+from flazy.workers import forker, process
+for name in sys.argv[3:]: __import__(name)
+argument = forker.serve(int(sys.argv[2]))
 if argument is not None: process.main(argument)
 """
+
+# What the zygote loads if the driver has, since functions will want it: once, rather than in each worker.
+COMMON = ("numpy.random",)
 
 
 def is_supported() -> bool:
     """Say whether this system has what it takes."""
     return hasattr(os, "pidfd_open") and hasattr(socket, "send_fds") and sys.platform == "linux"
+
+
+class Begun(NamedTuple):
+    """A zygote that loads what it needs; `Zygote` makes use of it, or it is closed."""
+
+    socket: socket.socket
+    popen: subprocess.Popen[bytes]
+
+    def close(self) -> None:
+        """End it."""
+        self.socket.close()
+        self.popen.kill()
+        self.popen.communicate()
+
+
+def begin() -> Begun:
+    """Start the interpreter, without waiting for it.
+
+    Raises
+    ------
+    WorkerError
+        Where none can be started.
+    """
+    mine, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        popen = launch.interpreter(
+            [START, launch.ROOT, str(other.fileno()), *(name for name in COMMON if name in sys.modules)],
+            (other.fileno(),),
+            environment={**os.environ, **ONE_THREAD},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    except WorkerError:
+        mine.close()
+        raise
+    finally:
+        other.close()
+    return Begun(mine, popen)
 
 
 class Zygote:
@@ -57,25 +96,14 @@ class Zygote:
         The reading end of the pipe that tells workers of the driver's end; inherited by them.
     arena
         The arena's file, likewise.
+    begun
+        The process, if it is there; None: it is started.
     """
 
-    def __init__(self, alive: int, arena: int) -> None:
-        self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        environment = {**os.environ, **ONE_THREAD}
-        arguments = [START, launch.ROOT, str(other.fileno())]
-        try:
-            self._popen = launch.interpreter(
-                arguments,
-                (alive, arena, other.fileno()),
-                environment=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-        except WorkerError:
-            self._socket.close()
-            raise
-        finally:
-            other.close()
+    def __init__(self, alive: int, arena: int, begun: Begun | None = None) -> None:
+        self._socket, self._popen = begin() if begun is None else begun
+        with contextlib.suppress(OSError):  # it is dead: the first look at the socket says so too
+            socket.send_fds(self._socket, [b"{}"], [alive, arena])
         self._socket.setblocking(False)
         assert self._popen.stdout is not None
         assert self._popen.stderr is not None
@@ -183,58 +211,3 @@ class Forked(launch.Worker):
         if alone and select.select([self], [], [], 0)[0]:
             self.ended = launch.UNKNOWN
         return self.ended
-
-
-# In the zygote --------------------------------------------------------------------------------------
-
-
-def serve(control: int) -> str | None:
-    """Fork for each request; returns the request in each child, and None in the zygote when the driver is gone.
-
-    A child thus leaves through the end of the program, like any other.
-    """
-    gc.freeze()
-    children: dict[int, int] = {}
-    with socket.socket(fileno=control) as requests:
-        while True:
-            for ready in select.select([requests.fileno(), *children], [], [])[0]:
-                if ready in children:
-                    _bury(requests, ready, children.pop(ready))
-                    continue
-                try:
-                    message, descriptors, _, _ = socket.recv_fds(requests, MESSAGE_BYTES, DESCRIPTORS)
-                except OSError:
-                    return None
-                if not message:
-                    return None
-                if (pid := os.fork()) == 0:
-                    return _become_worker(json.loads(message), descriptors, list(children))
-                child = os.pidfd_open(pid)
-                children[child] = pid
-                for descriptor in descriptors:
-                    os.close(descriptor)
-                _tell(requests, {"worker": json.loads(message)["worker"], "pid": pid}, [child])
-
-
-def _become_worker(argument: dict[str, Any], descriptors: list[int], others: list[int]) -> str:
-    os.setsid()
-    for other in others:
-        os.close(other)
-    record, output, error = descriptors
-    for descriptor, number in ((output, 1), (error, 2)):
-        os.dup2(descriptor, number)
-        os.close(descriptor)
-    random.seed()
-    np.random.seed()  # noqa: NPY002 - the global state must not be that of every other worker
-    return json.dumps({**argument, "record": record})
-
-
-def _bury(requests: socket.socket, child: int, pid: int) -> None:
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    os.close(child)
-    _tell(requests, {"pid": pid, "code": code}, [])
-
-
-def _tell(requests: socket.socket, message: dict[str, int], descriptors: list[int]) -> None:
-    with contextlib.suppress(OSError):  # the driver is gone; the next look at the socket says so
-        socket.send_fds(requests, [json.dumps(message).encode()], descriptors)

@@ -32,7 +32,7 @@ class Started:
                 stack.callback(output.close)
             stack.callback(self.zygote.close, 10)
         addresses = {"tasks": f"ipc://{folder}/tasks", "results": f"ipc://{folder}/results"}
-        argument = {"worker": 1, "alive": read, "driver": os.getpid(), **addresses}
+        argument = {"worker": 1, "driver": os.getpid(), **addresses}
         self.process = Process(argument, read) if self.zygote is None else self.zygote.start(argument)
         stack.callback(self._end)
 
@@ -96,6 +96,14 @@ def test_without_its_zygote_a_worker_lives_on_and_its_death_is_still_seen():
         assert select.select([started.process.watched()], [], [], 30)[0]
         assert (None, UNKNOWN) == (alive, started.process.code())
         assert ("ended, nobody knows how", False) == started.process.exit()
+
+
+@pytest.mark.skipif(not zygote.is_supported(), reason="Linux only")
+def test_zygote_that_is_not_needed_after_all_is_ended():
+    begun = zygote.begin()
+    begun.close()
+
+    assert -signal.SIGKILL == begun.popen.returncode
 
 
 def test_worker_needs_an_interpreter(monkeypatch):

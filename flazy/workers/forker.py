@@ -1,0 +1,79 @@
+"""The zygote's own end: fork for each request, report how children end; see ``zygote.py``."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import random
+import select
+import socket
+import sys
+from typing import Any
+
+import numpy as np
+
+from flazy.workers.contract import MESSAGE_BYTES
+
+__all__ = ["serve"]
+
+DESCRIPTORS = 3  # with a request: record, standard output, standard error
+
+
+def serve(control: int) -> str | None:
+    """Fork for each request; returns the request in each child, and None in the zygote when the driver is gone.
+
+    A child thus leaves through the end of the program, like any other.
+    """
+    gc.freeze()
+    children: dict[int, int] = {}
+    with socket.socket(fileno=control) as requests:
+        _, inherited, _, _ = socket.recv_fds(requests, MESSAGE_BYTES, 2)
+        if len(inherited) < 2:
+            return None
+        given = dict(zip(("alive", "arena"), inherited, strict=True))
+        while True:
+            for ready in select.select([requests.fileno(), *children], [], [])[0]:
+                if ready in children:
+                    _bury(requests, ready, children.pop(ready))
+                    continue
+                try:
+                    message, descriptors, _, _ = socket.recv_fds(requests, MESSAGE_BYTES, DESCRIPTORS)
+                except OSError:
+                    return None
+                if not message:
+                    return None
+                if (pid := os.fork()) == 0:
+                    return _become_worker({**json.loads(message), **given}, descriptors, list(children))
+                child = os.pidfd_open(pid)
+                children[child] = pid
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                _tell(requests, {"worker": json.loads(message)["worker"], "pid": pid}, [child])
+
+
+def _become_worker(argument: dict[str, Any], descriptors: list[int], others: list[int]) -> str:
+    gc.enable()
+    os.setsid()
+    for other in others:
+        os.close(other)
+    record, output, error = descriptors
+    for descriptor, number in ((output, 1), (error, 2)):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    random.seed()
+    if "numpy.random" in sys.modules:  # else it is seeded when it is loaded, which takes longer than a worker's start
+        np.random.seed()  # noqa: NPY002 - the global state must not be that of every other worker
+    return json.dumps({**argument, "record": record})
+
+
+def _bury(requests: socket.socket, child: int, pid: int) -> None:
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.close(child)
+    _tell(requests, {"pid": pid, "code": code}, [])
+
+
+def _tell(requests: socket.socket, message: dict[str, int], descriptors: list[int]) -> None:
+    with contextlib.suppress(OSError):  # the driver is gone; the next look at the socket says so
+        socket.send_fds(requests, [json.dumps(message).encode()], descriptors)
