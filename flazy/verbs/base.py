@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
+import importlib
 import inspect
 import operator
-import secrets
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flazy.datasets import Dataset
     from flazy.plan.nodes import Node
 
-__all__ = ["Planned", "at_least", "callable_named", "dtype_of", "seed_of", "verb", "whole"]
+__all__ = ["Planned", "at_least", "callable_named", "close_matches", "dtype_of", "seed_of", "verb", "whole"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -81,8 +81,14 @@ def unknown_keyword(call: str, name: str, known: list[str]) -> str:
     text = f"{call}() has no keyword {name!r}"
     if name in FOREIGN:
         return f"{text}: {FOREIGN[name]}"
-    near = difflib.get_close_matches(name, known, 1)
+    near = close_matches(name, known)
     return f"{text}: did you mean {near[0]}=?" if near else f"{text}; it has {', '.join(known) or 'none'}"
+
+
+def close_matches(name: str, known: Iterable[str]) -> list[str]:
+    """Give what may have been meant."""
+    found: list[str] = importlib.import_module("difflib").get_close_matches(name, known, 1)
+    return found
 
 
 def whole(value: Any, name: str) -> int:
@@ -120,4 +126,4 @@ def dtype_of(default_dtype: DTypeLike | None) -> np.dtype[Any] | None:
 
 def seed_of(seed: Any) -> int:
     """Take the seed that was given, or draw one that holds for the life of the dataset."""
-    return secrets.randbits(32) if seed is None else at_least(0, seed, "seed")
+    return int.from_bytes(os.urandom(4)) if seed is None else at_least(0, seed, "seed")

@@ -6,7 +6,6 @@ workers, whole files each.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import os
@@ -18,7 +17,7 @@ from flazy.plan import nodes
 from flazy.plan.nodes import Node
 from flazy.plan.sources import source_of
 from flazy.plan.where import Where, where_of
-from flazy.verbs.base import verb
+from flazy.verbs.base import close_matches, verb
 from flazy.verbs.streams import needs_end
 
 if TYPE_CHECKING:
@@ -133,6 +132,6 @@ def _reader(module: str) -> Any:
 
 
 def _no_format(what: str, name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
+    near = close_matches(name, known)
     hint = f"did you mean {what}.{near[0]}?" if near else f"the formats are {', '.join(known)}"
     return f"there is no {what}.{name}; {hint}"

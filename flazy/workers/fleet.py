@@ -217,8 +217,7 @@ class Fleet:
         self.relay.stop(timeout_s=2.0)
         if self._zygote is not None:
             self._zygote.close(timeout_s=2.0)
-        if self.arena is not None:
-            self.arena.close()
+        self.kernels.close()  # and with them the arena
         self.hub.close()
         os.close(self._alive_read)
         os.close(self._alive_write)

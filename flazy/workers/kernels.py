@@ -7,11 +7,12 @@ memory of large arrays is written once into the arena, where all workers map it 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +73,8 @@ class Kernels:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._table: OrderedDict[bytes, Kept] = OrderedDict()  # by stream, the last used at the end
+        self._working = 0
+        self._closed = False
         self._idle_bytes = KNOWN_BYTES if arena is None else arena.budget // IDLE_PART
 
     def keep(self, ops: tuple[Op, ...], pickled: Pickled | None = None) -> Kept:
@@ -83,7 +86,8 @@ class Kernels:
             Names the stage and, where it can be found, the variable that cannot be pickled.
         """
         stream, aside = dump_ops(ops) if pickled is None else pickled
-        kept = self._again(stream, aside) or self._written(stream, aside)
+        with self._arena_open():
+            kept = self._again(stream, aside) or self._written(stream, aside)
         if kept is None:
             stream, _ = dump_ops(ops, whole=True)
             kept = self._again(stream, ()) or self._added(stream, None, ())
@@ -112,6 +116,28 @@ class Kernels:
         """Give back what nobody uses: there is no worker left that could."""
         self._trim(0, 0)
 
+    def close(self) -> None:
+        """Close the arena, now or when the last `keep` that is under way is done with it."""
+        self._closed = True
+        with self._arena_open():
+            pass
+
+    @contextlib.contextmanager
+    def _arena_open(self) -> Iterator[None]:
+        """Keep the arena open: another thread may end the runtime, and the number of its file is soon another's."""
+        with self._lock:
+            self._working += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._working -= 1
+                closing = None if self._working or not self._closed else self._arena
+                if closing is not None:
+                    self._arena = None
+            if closing is not None:
+                closing.close()
+
     def _again(self, stream: bytes, aside: Sequence[memoryview]) -> Kept | None:
         """Use what is there, if all of it is equal; else it is out of date."""
         with self._lock:
@@ -132,6 +158,8 @@ class Kernels:
 
     def _same(self, kept: Kept, aside: Sequence[memoryview]) -> bool:
         """Compare arrays with what was written; a hash of them would take longer, and they differ early if they do."""
+        if self._arena is None and aside:
+            return False
         if [memory.nbytes for memory in aside] != [length for _, length in kept.spans]:
             return False
         return all(self._lies_at(offset, memory) for (offset, _), memory in zip(kept.spans, aside, strict=True))

@@ -50,7 +50,7 @@ class Side:
 def side():
     made = Side()
     yield made
-    made.arena.close()
+    made.kernels.close()
 
 
 def first(kernel):
@@ -156,7 +156,26 @@ def test_without_room_arrays_are_part_of_the_stream():
 
     assert (True, (), kept) == (len(kept.stream) > LARGE, kept.spans, side.kernels.keep(ops))
     assert [0] == first(side.load(kept))
-    side.arena.close()
+    side.kernels.close()
+
+
+@needs_arena
+def test_arena_is_closed_only_when_nobody_writes_there():
+    side = Side()
+    array = np.arange(FLOATS)
+    allocate = side.arena.allocate
+
+    def close_then_allocate(nbytes):
+        side.kernels.close()
+        return allocate(nbytes)
+
+    side.arena.allocate = close_then_allocate
+    kept = side.kernels.keep(ops_over(array))
+    after = side.kernels.keep(ops_over(array))
+
+    assert (True, ()) == (kept.block is not None, after.spans)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(side.arena.file)
 
 
 # In the worker ----------------------------------------------------------------------------------------
