@@ -1,5 +1,9 @@
 """From nodes to steps and chains."""
 
+import copy
+import pickle
+from dataclasses import FrozenInstanceError, replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -254,3 +258,23 @@ def test_plan_holds_no_serial_step():
 
     assert isinstance(part, Step)
     assert isinstance(part.node, nodes.Source)
+
+
+def test_node_cannot_be_changed():
+    node = nodes.Skip(nodes.Source(list, "list"), 3)
+
+    with pytest.raises(FrozenInstanceError, match="'count'"):
+        node.count = 4
+    with pytest.raises(FrozenInstanceError, match="'count'"):
+        del node.count
+    with pytest.raises(AttributeError):
+        node.other = 1
+
+
+@pytest.mark.parametrize("again", [copy.copy, replace, lambda node: pickle.loads(pickle.dumps(node))])
+def test_copy_of_a_node_is_another_with_the_same_fields(again):
+    node = nodes.Skip(nodes.Source(list, "list"), 3)
+    other = again(node)
+
+    assert node != other
+    assert (3, "list") == (other.count, other.upstream.label)
