@@ -143,6 +143,8 @@ def fresh(value: Any, copy: Callable[[Any], Any] = _copy) -> Any:
         return {key: part if type(part) in ATOMS else fresh(part, copy) for key, part in value.items()}
     if kind is list or kind is tuple:
         return kind([part if type(part) in ATOMS else fresh(part, copy) for part in value])
+    if isinstance(value, tuple) and hasattr(kind, "_fields"):  # a named tuple, past what its class does when it is made
+        return tuple.__new__(kind, [fresh(part, copy) for part in value])
     if isinstance(value, np.ndarray):
         return copy(value)
     return value.copy() if kind is bytearray or kind is np.void else value

@@ -5,9 +5,12 @@ Loaded when the first plan with worker processes opens, since it needs cloudpick
 
 from __future__ import annotations
 
+import io
 import pickle
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Sequence
+from types import CodeType
+from typing import Any, ClassVar, NamedTuple
 
 import cloudpickle
 
@@ -44,7 +47,7 @@ def dump_ops(ops: tuple[Op, ...], *, whole: bool = False) -> Pickled:
         return False
 
     try:
-        return Pickled(cloudpickle.dumps(ops, protocol=5, buffer_callback=stays), aside)
+        return Pickled(_dumps(ops, stays), aside)
     except Exception as error:
         for op in ops:
             for role, fn in (("", op.fn), ("setup of ", op.setup)):
@@ -62,10 +65,35 @@ def load_ops(stream: bytes | bytearray | memoryview, aside: Iterable[memoryview]
     return ops
 
 
+def _dumps(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None) -> bytes:
+    stream = io.BytesIO()
+    _Pickler(stream, protocol=5, buffer_callback=buffer_callback).dump(value)
+    return stream.getvalue()
+
+
+def _reduced(code: CodeType) -> tuple[Any, ...]:
+    """Reduce code as cloudpickle does, but with the name of its file.
+
+    From 3.1.3 on cloudpickle leaves that out; then no traceback of a worker could show the user's line.
+    """
+    make, arguments, *rest = cloudpickle.Pickler.dispatch_table[CodeType](code)
+    named = tuple([code.co_filename if part == NAMELESS else part for part in arguments])
+    return make, named, *rest
+
+
+NAMELESS = "<dynamic-code>"
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types, so this is a subclass of Any
+    """cloudpickle's, but for `_reduced`."""
+
+    dispatch_table: ClassVar = ChainMap({CodeType: _reduced}, cloudpickle.Pickler.dispatch_table)
+
+
 def _unpicklable(value: Any, name: str = "", seen: int = 3) -> str | None:
     """Say which captured variable is in the way: closures, globals, defaults, attributes, ``seen`` levels deep."""
     try:
-        cloudpickle.dumps(value, protocol=5)
+        _dumps(value)
     except Exception as error:  # noqa: BLE001 - anything that a __reduce__ may raise
         for inner, part in _captured(value) if seen else ():
             if (problem := _unpicklable(part, f"{name}.{inner}" if name else inner, seen - 1)) is not None:

@@ -224,7 +224,6 @@ def test_function_that_returns_the_same_array_each_time(memory):
         assert same(expected, actual), (wrap, size, chunk)
 
 
-@pytest.mark.xfail(reason="fresh() copies dicts, lists and plain tuples, and takes a named tuple for immutable")
 @pytest.mark.parametrize("wrap", ["named", "nested"])
 def test_function_that_returns_the_same_array_each_time_in_a_named_tuple(wrap):
     expected = Dataset(range(48)).map(rows.Rows(wrap, ("float32", "float32"))).list()
