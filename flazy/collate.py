@@ -22,11 +22,10 @@ from numpy.typing import DTypeLike
 
 from flazy.errors import BatchError
 
-__all__ = ["Batching", "collate", "is_uniform", "shape_of", "type_of"]
+__all__ = ["Batching", "collate", "is_settled", "is_uniform", "shape_of", "type_of"]
 
 NUMBERS = {int, float, bool}
 EXACT_FLOAT64 = 2**53
-EXACT_INT64 = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ def collate(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str = "")
 
 
 def is_uniform(rows: Sequence[Any]) -> bool:
-    """Say whether any part of the rows, collated, is the same part of all of them collated at once.
+    """Say whether any part of the rows, collated, is the same part of all of them collated at once, if `is_settled`.
 
     So for numbers of one Python type and for arrays of one dtype, alone or in dicts and tuples; not for text, whose
     dtype depends on the longest.
@@ -94,9 +93,16 @@ def is_uniform(rows: Sequence[Any]) -> bool:
     if type(first) is tuple:
         same = {len(row) for row in rows} == {len(first)}
         return bool(first) and same and all(map(is_uniform, zip(*rows, strict=True)))
-    if type(first) is int:
-        return bool(min(rows) >= -EXACT_INT64 and max(rows) < EXACT_INT64)
     return type(first) in NUMBERS or (type(first) is np.ndarray and len({row.dtype for row in rows}) == 1)
+
+
+def is_settled(batch: Any) -> bool:
+    """Say whether no leaf has a dtype that one large Python int may have brought about."""
+    if type(batch) is dict:
+        return all(map(is_settled, batch.values()))
+    if type(batch) is tuple:
+        return all(map(is_settled, batch))
+    return isinstance(batch, np.ndarray) and batch.dtype.kind != "O" and batch.dtype != np.uint64
 
 
 def shape_of(sample: Any) -> Any:

@@ -49,7 +49,7 @@ class _Task:
     done: bool = False
     held: list[tuple[Emit | Poison, int, int]] = field(default_factory=list)
     emitted: list[tuple[int, int]] = field(default_factory=list)
-    deaths: dict[int, list[tuple[bool, str]]] = field(default_factory=dict)  # by index: (own, reason)
+    deaths: dict[int | None, list[tuple[bool, str]]] = field(default_factory=dict)  # by index: (own, reason)
 
     @property
     def outstanding(self) -> int:
@@ -359,12 +359,14 @@ class Dispatcher:
         self.redispatched += 1
         heappush(self._pending, task.number)
 
-    def _died(self, task: _Task, index: int, reason: str, *, own: bool) -> list[Command]:
+    def _died(self, task: _Task, index: int | None, reason: str, *, own: bool) -> list[Command]:
         """Count a death against the sample that was running; others were bystanders and are not slowed down."""
         deaths = task.deaths.setdefault(index, [])
         deaths.append((own, reason))
         task.attempt += 1
-        if not self._is_poison(deaths):
+        if index is not None:
+            deaths = task.deaths.get(None, []) + deaths  # what died in the task, then here, died here before
+        if index is None or not self._is_poison(deaths):
             self._give_back(task)
             return []
         task.held.append((Poison(task.number, index, tuple(reason for _, reason in deaths)), 0, 0))

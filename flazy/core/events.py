@@ -55,12 +55,13 @@ class Joined:
 class Blame:
     """Which input was running when a worker died, and whether the death was its own doing.
 
+    ``index`` None: one of the task, nobody knows which.
     ``own`` is true for a crash or an exit of the worker itself (SIGSEGV, SIGABRT, ``os._exit`` …), false for
     a signal that others send (SIGKILL, SIGTERM).
     """
 
     task: int
-    index: int
+    index: int | None
     own: bool
 
 

@@ -18,12 +18,13 @@ from functools import lru_cache
 from typing import Any
 
 from flazy.located import GENERATED
-from flazy.sample import Address, SeededGlobals, key_of, rng_for
+from flazy.sample import ATOMS, Address, SeededGlobals, key_of, rng_for
 
 __all__ = ["UPSTREAM", "Cursor", "Kernel", "Op"]
 
 UPSTREAM = -1  # the "op" whose line asks the upstream for a sample
-INDEX = 2  # the place of the index in a cursor's record
+INDEX = 2  # the place of the index in a cursor's record, and what stands there when inputs are not noted one by one
+UNKNOWN = -2
 OUTSIDE = -2  # lines that run nobody's code: what is raised there was thrown in by the consumer
 
 
@@ -75,7 +76,32 @@ class Kernel:
         at.offsets = [0] * self.depth
         shape = tuple((op.kind, op.setup is not None, op.seed_globals) for op in self.ops)
         run, self.op_of_line = _compiled(shape, count=count)
-        return run(enumerate(inputs, start) if count else inputs, at, [op.fn for op in self.ops])
+        made: Generator[Any, None, None] = run(
+            enumerate(inputs, start) if count else inputs, at, [op.fn for op in self.ops]
+        )
+        return made
+
+    def fill(
+        self,
+        inputs: Iterable[Any],
+        at: Cursor,
+        append: Callable[[Any], None],
+        keep: Callable[[Any], Any],
+        fine: Callable[[Any], bool] | type,
+        *,
+        count: bool,
+        start: int,
+    ) -> None:
+        """Hand the outputs of ``inputs`` to ``append``, without a generator in between; only for one-to-one chains.
+
+        What can be written into is handed on as what ``keep`` makes of it, unless it is ``fine``.  If that is a type,
+        everything but its instances is.
+        """
+        at.kernel = self
+        at.offsets = []
+        shape = tuple((op.kind, op.setup is not None, op.seed_globals) for op in self.ops)
+        run, self.op_of_line = _compiled(shape, count=count, filling=TYPED if isinstance(fine, type) else MIXED)
+        run(enumerate(inputs, start) if count else inputs, at, [op.fn for op in self.ops], append, keep, fine)
 
     def resources(self) -> list[Any]:
         """Give what the ``setup=`` functions returned; the first call, before the first sample, calls them."""
@@ -176,21 +202,28 @@ def _close(opened: list[Any]) -> None:
                 closing.callback(leave, None, None, None)
 
 
-Run = Callable[[Iterable[Any], Cursor, list[Callable[..., Any]]], Generator[Any, None, None]]
+Run = Callable[..., Any]
+TYPED = "append(v if type(v) is fine else keep(v))"
+MIXED = "append(v if type(v) in ATOMS or fine(v) else keep(v))"
 
 
 @lru_cache(maxsize=256)
-def _compiled(shape: tuple[tuple[str, bool, bool], ...], *, count: bool) -> tuple[Run, dict[int, int]]:
-    """Write and compile the generator for a chain of this shape; also give the op behind each line."""
-    lines, ops = _written(shape, count=count)
+def _compiled(
+    shape: tuple[tuple[str, bool, bool], ...], *, count: bool, filling: str = ""
+) -> tuple[Run, dict[int, int]]:
+    """Write and compile the generator, or the loop, for a chain of this shape; also give the op behind each line."""
+    lines, ops = _written(shape, count=count, filling=filling)
     names: dict[str, Any] = {}
     code = compile("\n".join(lines), GENERATED, "exec")  # of the kinds of the ops; nothing of the user's is in it
-    exec(code, {"enumerate": enumerate, "BaseException": BaseException}, names)  # noqa: S102 - see the line above
+    known = {"enumerate": enumerate, "BaseException": BaseException, "type": type, "ATOMS": ATOMS}
+    exec(code, known, names)  # noqa: S102 - see the line above
     return names["run"], {number: op for number, op in enumerate(ops, start=1) if op != OUTSIDE}
 
 
-def _written(shape: tuple[tuple[str, bool, bool], ...], *, count: bool) -> tuple[list[str], list[int]]:
-    lines = ["def run(inputs, at, functions):"]
+def _written(
+    shape: tuple[tuple[str, bool, bool], ...], *, count: bool, filling: str
+) -> tuple[list[str], list[int]]:
+    lines = [f"def run(inputs, at, functions{', append, keep, fine' if filling else ''}):"]
     ops = [OUTSIDE]
     indent = 4
 
@@ -215,7 +248,7 @@ def _written(shape: tuple[tuple[str, bool, bool], ...], *, count: bool) -> tuple
         line = _called(number, kind, depth, setup=setup, seeds=seeds)
         write(line, number)
         indent += 4 * line.endswith(":")
-    write("yield v")
+    write(filling or "yield v")
     indent = 4
     write("except BaseException as error:")
     write("    raise at.failed(error)")

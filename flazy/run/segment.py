@@ -5,6 +5,7 @@ The consumer opens parts as they are emitted, gives their samples, and reports e
 
 from __future__ import annotations
 
+import itertools
 import queue
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -72,8 +73,13 @@ class SegmentStage(Stage):
         self._closed = False
         hub.open(session)
 
-    def stream(self) -> Generator[Any, None, None]:
-        """Give the samples of each part, then raise what ends it, if anything does."""
+    def __iter__(self) -> Iterator[Any]:
+        """Give the samples of each part: of the next part as a whole, so that nothing of ours runs for a sample."""
+        parts = self._running = self._parts()
+        return itertools.chain.from_iterable(parts)
+
+    def _parts(self) -> Generator[Iterator[Any], None, None]:
+        """Give the samples part by part, then raise what ends one, if anything does."""
         self._feeder.start()
         while (part := self._next()) is not None:
             (self._origins, failure), stretches = _opened(part)
@@ -81,7 +87,7 @@ class SegmentStage(Stage):
             self._given += self._count
             self._part, self._count, self._left = part, len(values), iter(values)
             del values, stretches
-            yield from self._left
+            yield self._left
             if failure is not None:
                 raise self._located(Failure(*failure), part)
             self._report(part.task)

@@ -25,7 +25,8 @@ __all__ = ["Broken", "Emitted", "Ended", "Nudge", "Poisoned", "Session"]
 
 TASKS_PER_WORKER = 32  # a quarter of a second of work, so that workers go on during a long step of the consumer
 FLATMAPS_PER_WORKER = 4  # each that is begun may hold a file open
-PERMITS = 4  # unused ones at a time: what a task weighs is not known before it is read
+PERMITS = 4  # unused ones at a time, as long as nobody knows what a task weighs
+PERMITS_LATER = 16  # and then: feeder and hub each may wait 5 ms for a consumer that runs pure Python
 PART_BYTES = 64 * 2**20  # of inputs and results, there and to be expected, beyond which nothing more is begun
 TASK_BYTES = 4096  # about what keeping book of a task takes: a window in bytes holds no more than would fill it so
 FLATMAP_CREDIT = 16  # parts (of about 1 MiB) that one input of a flatmap may have waiting
@@ -247,7 +248,7 @@ class Session:
         tasks += len(self._waiting)
         samples += sum(waiting.samples for waiting in self._waiting)
         while not (tasks or self._permitted) or (
-            len(self._permitted) < PERMITS
+            len(self._permitted) < (PERMITS_LATER if self._weight else PERMITS)
             and tasks + len(self._permitted) < limits.tasks
             and (limits.samples is None or samples + self._promised + self._chunk <= limits.samples)
             and nbytes < limits.nbytes

@@ -37,8 +37,8 @@ class Link(Protocol):
     def payload(self, values: Sequence[object], place: Place | None = None) -> Payload:
         """Make a payload of values, some of which may lie on a place."""
 
-    def arranged(self, values: Sequence[object]) -> list[Stretch]:
-        """Put values into the form in which they travel best."""
+    def arranged(self, values: Sequence[object], uniform: type | None) -> list[Stretch]:
+        """Put values, which may be known to be of one type, into the form in which they travel best."""
 
     def place(self, task: Task, batching: Batching | None) -> Place:
         """Give the place for what a task gives."""
@@ -79,9 +79,9 @@ class SocketLink:
         encoded = Encoded.of(values)
         return place.placed(encoded.frames) if place is not None else encoded
 
-    def arranged(self, values: Sequence[object]) -> list[Stretch]:
-        """Lay small arrays end to end."""
-        return arranged(values)
+    def arranged(self, values: Sequence[object], uniform: type | None) -> list[Stretch]:
+        """Lay numbers and small arrays end to end."""
+        return arranged(values, uniform)
 
     def place(self, task: Task, batching: Batching | None) -> Place:
         """Give the block that came with a task, if one did."""

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from flazy.collate import Batching, is_uniform
+from flazy.collate import Batching, is_settled, is_uniform
 from flazy.errors import BatchError
 from flazy.transport.arrays import is_stackable
 from flazy.transport.packing import INLINE
@@ -52,9 +52,11 @@ ARRAY, PLAIN, DICT, TUPLE = range(4)  # the forms of a column
 DTYPES = {int: np.dtype(np.int64), float: np.dtype(np.float64)}
 
 
-def arranged(rows: Sequence[Any]) -> list[Stretch]:
-    """Put samples into the form in which they travel best."""
-    if len(rows) > FEW and (numbers := _numbers(rows)) is not None:
+def arranged(rows: Any, uniform: type | None = None) -> list[Stretch]:
+    """Put a sequence of samples into the form in which it travels best; ``uniform`` is the type of all, if known."""
+    if type(rows) is np.ndarray:  # the rows of an array are one; but of long and long long a scalar is either
+        rows = rows if rows.ndim > 1 or np.dtype(rows.dtype.str).type is rows.dtype.type else list(rows)
+    elif len(rows) > FEW and (numbers := _numbers(rows, uniform)) is not None:
         return [(NUMBERS, len(rows), numbers)]
     size = _array_bytes(rows[0]) if len(rows) > 1 and isinstance(rows, list) else 0
     if not 0 < size < INLINE:
@@ -64,7 +66,7 @@ def arranged(rows: Sequence[Any]) -> list[Stretch]:
     return [(COLUMNS, len(run), _column(run)) for run in runs]
 
 
-def gathered(rows: list[Any], batching: Batching, position: int) -> list[Stretch]:
+def gathered(rows: list[Any], batching: Batching, position: int, uniform: type | None = None) -> list[Stretch]:
     """Make batches of samples as far as they fill some; ``position`` is that of the first in its batch.
 
     Where a batch cannot be made the samples are left as they are: whoever takes them finds the same error, and knows
@@ -74,7 +76,7 @@ def gathered(rows: list[Any], batching: Batching, position: int) -> list[Stretch
     first = min(-position % size, len(rows))
     last = first + (len(rows) - first) // size * size
     try:
-        whole = list(_batches(rows[first:last], batching))
+        whole = list(_batches(rows[first:last], batching, uniform))
     except BatchError:
         return arranged(rows)
     return [*arranged(rows[:first]), *whole, *arranged(rows[last:])]
@@ -99,15 +101,19 @@ def batches_of(stretch: Stretch, size: int) -> Iterator[Any]:
         yield _cut(body, slice(start, start + size))
 
 
-def _batches(rows: list[Any], batching: Batching) -> Iterator[Stretch]:
+def _batches(rows: list[Any], batching: Batching, uniform: type | None) -> Iterator[Stretch]:
     """Collate; several batches at once where each comes out as it would by itself."""
     size = batching.size
     step = size
-    if len(rows) > size and is_uniform(rows):
+    if len(rows) > size and (uniform is not None or is_uniform(rows)):
         step = size * max(1, BATCHES_BYTES // (size * max(16, _array_bytes(rows[0]))))
     for start in range(0, len(rows), step):
         run = rows[start : start + step]
-        yield BATCHES, len(run), batching.collate(run)
+        made = batching.collate(run)
+        if len(run) == size or is_settled(made):
+            yield BATCHES, len(run), made
+        else:
+            yield from ((BATCHES, size, batching.collate(run[at : at + size])) for at in range(0, len(run), size))
 
 
 def _cut(part: Any, rows: slice) -> Any:
@@ -118,9 +124,11 @@ def _cut(part: Any, rows: slice) -> Any:
     return part[rows]
 
 
-def _numbers(rows: Sequence[Any]) -> Any:
+def _numbers(rows: Sequence[Any], uniform: type | None) -> Any:
     """Give an array that comes back as the same numbers; None where there is none."""
-    if type(rows) is not list or type(rows[0]) not in DTYPES or len(set(map(type, rows))) > 1:
+    if type(rows) is not list or type(rows[0]) not in DTYPES:
+        return None
+    if uniform is None and len(set(map(type, rows))) > 1:
         return None
     made = np.array(rows)
     return made if made.dtype == DTYPES[type(rows[0])] else None  # else there are ints of more than 64 bits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import json
 import os
@@ -18,6 +19,8 @@ from flazy.workers.contract import MESSAGE_BYTES
 
 __all__ = ["serve"]
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+KEPT_BYTES = 32 * 2**20  # the largest threshold that glibc takes
 DESCRIPTORS = 3  # with a request: record, standard output, standard error
 
 
@@ -27,6 +30,7 @@ def serve(control: int) -> str | None:
     A child thus leaves through the end of the program, like any other.
     """
     gc.freeze()
+    _keep_memory()
     children: dict[int, int] = {}
     with socket.socket(fileno=control) as requests:
         _, inherited, _, _ = socket.recv_fds(requests, MESSAGE_BYTES, 2)
@@ -51,6 +55,19 @@ def serve(control: int) -> str | None:
                 for descriptor in descriptors:
                     os.close(descriptor)
                 _tell(requests, {"worker": json.loads(message)["worker"], "pid": pid}, [child])
+
+
+def _keep_memory() -> None:
+    """Let C's allocator keep what it has of large blocks, rather than ask the system for it at every array.
+
+    Its own rule gives memory back as soon as two arrays of some hundred kilobytes are free, and each page of the next
+    one is then cleared anew: numpy code on images takes 1.6 times as long (measured: crop, flip and normalise of
+    256 x 256 pixels).  Bounded, so that a worker holds little more than it has needed at once.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc alone has it
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def _become_worker(argument: dict[str, Any], descriptors: list[int], others: list[int]) -> str:

@@ -15,6 +15,7 @@ from typing import IO, Any
 from flazy import errors
 from flazy.errors import WorkerError
 from flazy.plan.kernel import INDEX
+from flazy.plan.kernel import UNKNOWN as UNKNOWN_INDEX
 from flazy.workers.contract import RECORD_BYTES, STALE
 
 __all__ = ["ROOT", "UNKNOWN", "Process", "Worker", "interpreter"]
@@ -77,10 +78,14 @@ class Worker:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         return f"was killed by {name}", -code in OWN_SIGNALS
 
-    def running(self) -> tuple[int, int, int] | None:
-        """Give run, task and index of the input that ran last, if one was running; readable after its death."""
+    def running(self) -> tuple[int, int, int | None] | None:
+        """Give run, task and index of the input that ran last, if one was running; readable after its death.
+
+        The index is None where inputs were not noted one by one.
+        """
         run, task, index = struct.unpack_from("3q", os.pread(self.record, RECORD_BYTES, 0))[: INDEX + 1]
-        return (run, task, max(index, 0)) if task >= 0 and run > 0 else None
+        noted = None if index == UNKNOWN_INDEX else max(index, 0)
+        return (run, task, noted) if task >= 0 and run > 0 else None
 
     def end(self, number: int) -> None:
         """Send a signal to it and to what it started; nothing if it has ended."""

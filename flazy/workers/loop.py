@@ -20,13 +20,14 @@ from flazy.transport.link import Link
 from flazy.transport.payload import Encoded, Payload
 from flazy.transport.stretches import FILLED, Stretch, gathered
 from flazy.transport.wire import Bye, Close, Granted, Hello, Message, Open, Refused, Result, Task
-from flazy.workers.task import Failure, Made, Record, Work, idle
+from flazy.workers.task import Failure, Made, Record, Work, idle, work_of
 
 __all__ = ["UNSERIALIZABLE", "Loop"]
 
 log = logging.getLogger("flazy")
 
 UNSERIALIZABLE = "UnserializableSample"
+SWIFT_NANOS = 2000  # a sample: noting it costs about 50 of them
 
 
 class Loop:
@@ -61,6 +62,7 @@ class Loop:
         self._settle = settle
         self._kernels: dict[int, Kernel] = {}
         self._batchings: dict[int, Batching | None] = {}
+        self._swift: dict[int, type] = {}  # what the last output was, where they take too little time to be noted
         self._works: dict[tuple[int, int], Work] = {}
 
     def serve(self) -> None:
@@ -90,7 +92,9 @@ class Loop:
                     self._link.send(Refused(self._worker, message.run, traceback.format_exc()))
             case Task() if message.run in self._kernels:
                 place = self._link.place(message, self._batchings[message.run])
-                self._works[message.run, message.task] = Work(message, self._kernels[message.run], self._record, place)
+                self._works[message.run, message.task] = work_of(
+                    message, self._kernels[message.run], self._record, place, self._swift.get(message.run)
+                )
             case Granted():
                 if (work := self._works.get((message.run, message.task))) is not None:
                     work.credit += message.parts
@@ -101,6 +105,9 @@ class Loop:
     def _step(self, key: tuple[int, int]) -> None:
         work = self._works[key]
         made = work.part()
+        self._swift.pop(key[0], None)
+        if made.failure is None and made.values and made.nanos < SWIFT_NANOS * len(made.values):
+            self._swift[key[0]] = type(made.values[-1])
         payload, made = self._packed(made, work)
         spec = spec_of(made.values[-1]) if made.values and self._batchings[key[0]] else None
         work.sent()
@@ -142,9 +149,9 @@ class Loop:
             beside = [list(column) for column in zip(*work.place.beside, strict=True)]
             yield FILLED, made.filled, [task.row, task.spec, beside]
         if batching is not None and task.attempt == 1 and made.values:
-            yield from gathered(made.values, batching, task.row + made.start + made.filled)
+            yield from gathered(made.values, batching, task.row + made.start + made.filled, made.uniform)
         else:
-            yield from self._link.arranged(made.values)
+            yield from self._link.arranged(made.values, made.uniform)
 
     def _unencodable(self, values: list[Any]) -> Unencodable | None:
         """Find the first value that cannot travel."""
@@ -168,6 +175,7 @@ class Loop:
         for key in [key for key in self._works if key[0] == run]:
             _close(self._works.pop(key))
         self._batchings.pop(run, None)
+        self._swift.pop(run, None)
         if (kernel := self._kernels.pop(run, None)) is not None:
             _close(kernel)
 

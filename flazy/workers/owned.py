@@ -7,7 +7,6 @@ small arrays in dicts the copy costs more than everything else that a worker doe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from sys import getrefcount
 from typing import Any
 
@@ -20,10 +19,10 @@ __all__ = ["is_owned"]
 
 
 def is_owned(value: Any) -> bool:
-    """Say whether a value that a kernel has just yielded can be kept as it is.
+    """Say whether a value that a function has just returned can be kept as it is.
 
     Only for small arrays, and dicts of those: large ones are copied to where they are read, and at once, while they are
-    in the processor's cache.  Call it from the loop over the kernel itself: callers' references are counted.
+    in the processor's cache.  To be called with the only variable that holds it.
     """
     if getrefcount(value) != VALUE:
         return False
@@ -47,17 +46,12 @@ def _counts(value: Any) -> tuple[int, int]:
     raise AssertionError
 
 
-def _fresh_ones(count: int) -> Iterator[dict[str, Any]]:
-    for number in range(count):
-        v = {"part": np.zeros(number)}
-        yield v
-
-
 def _calibrated() -> tuple[int, int]:
     """Count the references to what is ours alone; where an interpreter counts them in more than one way, none match."""
     found = set()
-    for value in _fresh_ones(1000):  # enough for the interpreter to have specialised what it runs
-        found.add(_counts(value))
+    for number in range(1000):  # enough for the interpreter to have specialised what it runs
+        v = {"part": np.zeros(number)}
+        found.add(_counts(v))
     return found.pop() if len(found) == 1 else (-1, -1)
 
 

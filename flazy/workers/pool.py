@@ -112,7 +112,7 @@ class _Queues:
         """Keep values as they are."""
         return Plain.of(values)
 
-    def arranged(self, values: Sequence[object]) -> list[Stretch]:
+    def arranged(self, values: Sequence[object], uniform: type | None) -> list[Stretch]:
         """Leave values as they are."""
         return [(ROWS, len(values), values)]
 

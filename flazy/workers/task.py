@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Generator, Iterator, MutableSequence
+from collections.abc import Callable, Generator, Iterator, MutableSequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from flazy.located import cause_of
-from flazy.plan.kernel import INDEX, UPSTREAM, Cursor, Kernel
+from flazy.plan.kernel import INDEX, UNKNOWN, UPSTREAM, Cursor, Kernel
 from flazy.sample import ATOMS, Address, Origin
 from flazy.transport.places import Place
 from flazy.transport.stretches import rows_of
 from flazy.transport.wire import Task
 from flazy.workers.owned import is_owned
 
-__all__ = ["Failure", "Made", "Record", "Work", "idle"]
+__all__ = ["Failure", "Made", "Record", "Work", "idle", "work_of"]
 
 # A part of a flatmap leaves when any of these is reached.  A chain that is not a flatmap sends its task as one part.
 PART_OUTPUTS = 64
 PART_BYTES = 2**20
 PART_NANOS = 50_000_000
+
+NUMBERS = (int, float)
 
 Record = MutableSequence[int] | memoryview
 
@@ -61,7 +63,8 @@ class Failure:
 class Made:
     """A part before it is sent: values, where they came from (None: one to one), and the failure that ends them.
 
-    Before the values come ``filled`` outputs that lie in rows of a batch.
+    Before the values come ``filled`` outputs that lie in rows of a batch.  ``uniform`` is the type of all values, where
+    that is known.
     """
 
     start: int
@@ -71,6 +74,7 @@ class Made:
     failure: Failure | None
     last: bool
     nanos: int
+    uniform: type | None = None
 
 
 class WorkerCursor(Cursor):
@@ -98,7 +102,7 @@ class WorkerCursor(Cursor):
 
 
 class Work:
-    """The outputs of a task, part by part.
+    """The outputs of a task, part by part; here of any chain, `StraightWork` for those that give one for one.
 
     Parameters
     ----------
@@ -137,11 +141,15 @@ class Work:
             made.failure, made.last = _failure(error), True
         except BaseException as error:  # noqa: BLE001 - inputs that cannot be decoded here; unpickling is user code
             made.failure, made.last = _failure(KernelError("", max(self._cursor.index, 0), (), error)), True
-        self._index = self._cursor.index
         made.filled = self.place.filled
         self._start += made.filled + len(made.values)
+        self._made(made)
         made.nanos = time.perf_counter_ns() - started
         return made
+
+    def _made(self, made: Made) -> None:
+        """Note where it is."""
+        self._index = self._cursor.index
 
     def sent(self) -> None:
         """Take in that a part was sent: what was lent is not ours any more."""
@@ -177,19 +185,11 @@ class Work:
     def _fill_from(self, running: Generator[Any, None, None], made: Made, started: int) -> bool:
         """Take outputs; say whether the part is full before they end."""
         values, origins, place = made.values, made.origins, self.place
+        assert origins is not None
         self._leave_out(running)
-        if origins is None:
-            if place.filling:
-                for value in running:
-                    if not place.put(value):
-                        values.append(place.keep(value))
-                        break
-            for value in running:
-                values.append(value if type(value) in ATOMS or is_owned(value) else place.keep(value))
-            return False
         nbytes = 0
         for value in running:
-            values.append(value if type(value) in ATOMS or is_owned(value) else place.keep(value))
+            values.append(value if type(value) in ATOMS else place.keep(value))
             origins.append((self._cursor.index, *self._cursor.offsets))
             if self._kernel.depth:
                 nbytes += size_of(value)
@@ -197,14 +197,89 @@ class Work:
                     return True
         return False
 
-
     def _leave_out(self, running: Iterator[Any]) -> None:
-        """Make the outputs that were received before, for what their functions do besides, and drop them."""
+        """Make the outputs that were received before, and drop them: only then it is known what comes next."""
         if self._skip:
             for _ in running:
                 self._skip -= 1
                 if not self._skip:
                     return
+
+
+class StraightWork(Work):
+    """The outputs of a chain that gives one for one: no generator, and what was received before is not made again.
+
+    Parameters
+    ----------
+    swift
+        What the outputs are likely to be, if they take so little time that inputs are not noted one by one in the
+        record while nothing has gone wrong: that costs more than the smallest functions.
+    """
+
+    def __init__(self, task: Task, kernel: Kernel, record: Record, place: Place, swift: type | None) -> None:
+        super().__init__(task, kernel, record, place)
+        self._careful = task.attempt > 1
+        self._swift = None if self._careful or kernel.random else swift
+        self._inputs_left: Iterator[Any] | None = None
+        self._count = 0
+        self._done = task.skip
+
+    def _fill(self, made: Made, started: int) -> None:
+        if self._inputs_left is None:
+            stretches: list[Any] = self.task.payload.open()
+            self._count = sum(count for _, count, _ in stretches)
+            whole = len(stretches) == 1  # the usual case, at the price of nothing a sample
+            every = iter(rows_of(stretches[0])) if whole else itertools.chain.from_iterable(map(rows_of, stretches))
+            self._inputs_left = itertools.islice(every, self._done, None) if self._done else every
+        inputs = itertools.islice(self._inputs_left, 1) if self._careful else self._inputs_left
+        values, place = made.values, self.place
+        append: Callable[[Any], None] = self._taker(values) if place.filling else values.append
+        keep: Callable[[Any], Any] = _as_it_is if place.filling else place.keep
+        fine: Callable[[Any], bool] | type = is_owned
+        if self._swift is not None:
+            self._record[INDEX] = UNKNOWN
+        if self._swift is not None and self._swift in NUMBERS and not place.filling:
+            made.uniform, keep, fine = self._swift, self._other(made), self._swift
+        try:
+            self._kernel.fill(inputs, self._cursor, append, keep, fine, count=self._swift is None, start=self._done)
+        except KernelError as error:
+            error.index = self._done + place.filled + len(values)
+            raise
+        made.last = self._done + place.filled + len(values) >= self._count
+
+    def _made(self, made: Made) -> None:
+        self._done += made.filled + len(made.values)
+
+    def _other(self, made: Made) -> Callable[[Any], Any]:
+        """Give what keeps a value that is not a number like all before."""
+        keep = self.place.keep
+
+        def other(value: Any) -> Any:
+            made.uniform = None
+            return keep(value)
+
+        return other
+
+    def _taker(self, values: list[Any]) -> Callable[[Any], None]:
+        """Give what puts values into rows of a batch while they look as expected."""
+        place = self.place
+
+        def take(value: Any) -> None:
+            if not (place.filling and place.put(value)):
+                values.append(place.keep(value))
+
+        return take
+
+
+def work_of(task: Task, kernel: Kernel, record: Record, place: Place, swift: type | None) -> Work:
+    """Give the kind of work that a kernel is."""
+    if kernel.one_to_one:
+        return StraightWork(task, kernel, record, place, swift)
+    return Work(task, kernel, record, place)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def idle(record: Record) -> None:

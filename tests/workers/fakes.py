@@ -35,8 +35,8 @@ class FakeLink:
     def payload(self, values, place=None):
         return Encoded.of(values)
 
-    def arranged(self, values):
-        return arranged(values)
+    def arranged(self, values, uniform):
+        return arranged(values, uniform)
 
     def place(self, task, batching):
         return Place()

@@ -42,16 +42,11 @@ NOT_OURS = [
 ]
 
 
-def kernel(function, count):
-    for v in range(count):
-        v = function(v)  # noqa: PLW2901 - as the generated code of a kernel does
-        yield v
-
-
 def found(function, count):
     seen = set()
-    for value in kernel(function, count):
-        seen.add(is_owned(value))
+    for v in range(count):
+        v = function(v)  # noqa: PLW2901 - as the generated code of a kernel does
+        seen.add(is_owned(v))
     return seen
 
 
