@@ -70,7 +70,7 @@ def gathered(rows: list[Any], batching: Batching, position: int, uniform: type |
     """Make batches of samples as far as they fill some; ``position`` is that of the first in its batch.
 
     Where a batch cannot be made the samples are left as they are: whoever takes them finds the same error, and knows
-    which batch it is.
+    which batch it is.  So they are where it would have masks, which are not stacked alike when they have travelled.
     """
     size = batching.size
     first = min(-position % size, len(rows))
@@ -78,6 +78,8 @@ def gathered(rows: list[Any], batching: Batching, position: int, uniform: type |
     try:
         whole = list(_batches(rows[first:last], batching, uniform))
     except BatchError:
+        return arranged(rows)
+    if any(_is_masked(batch) for _, _, batch in whole):
         return arranged(rows)
     return [*arranged(rows[:first]), *whole, *arranged(rows[last:])]
 
@@ -114,6 +116,12 @@ def _batches(rows: list[Any], batching: Batching, uniform: type | None) -> Itera
             yield BATCHES, len(run), made
         else:
             yield from ((BATCHES, size, batching.collate(run[at : at + size])) for at in range(0, len(run), size))
+
+
+def _is_masked(batch: Any) -> bool:
+    if isinstance(batch, dict | tuple):
+        return any(map(_is_masked, batch.values() if isinstance(batch, dict) else batch))
+    return isinstance(batch, np.ma.MaskedArray)
 
 
 def _cut(part: Any, rows: slice) -> Any:

@@ -21,7 +21,7 @@ from flazy.workers.contract import RECORD_BYTES, STALE
 __all__ = ["ROOT", "UNKNOWN", "Process", "Worker", "interpreter"]
 
 ROOT = str(pathlib.Path(errors.__file__).parent.parent)
-START = "import sys; sys.path.insert(0, sys.argv[1]); from flazy.workers.contract import main; main(sys.argv[2])"
+START = "import sys; sys.path.insert(0, sys.argv[1]); from flazy.workers.process import main; main(sys.argv[2])"
 
 UNKNOWN = 1000  # for an exit code that nobody can tell
 

@@ -20,6 +20,7 @@ UNIFORM = [
 ]
 MIXED = [
     lambda i: np.zeros(i % 3),
+    lambda i: {"m": np.ma.masked_equal(np.arange(3), i % 4)},
     lambda i: np.full(3, i, [np.float32, np.float64][i % 2]),
     lambda i: {"x": np.zeros(2), **({"more": 1} if i % 2 else {})},
     lambda i: (np.zeros(2),) * (i % 2 + 1),
