@@ -6,8 +6,7 @@ when they end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NoReturn
 
 from flazy.errors import LengthMismatch
@@ -94,17 +93,22 @@ class ZipStage(Branches):
         count = 0
         while stages:
             self.current = stages[0]
-            values = [value for samples in running for value in islice(samples, 1)]
-            if len(values) < len(running):
+            values, ended = [], []
+            for number, samples in enumerate(running):
+                for value in samples:
+                    values.append(value)
+                    break
+                else:
+                    ended.append(number)
+            if ended:
                 if values:
-                    self._uneven(running, count)
+                    self._uneven(ended, count)
                 return
             count += 1
             yield dict(zip(names, values, strict=True)) if names is not None else tuple(values)
 
-    def _uneven(self, running: Sequence[Iterator[Any]], count: int) -> NoReturn:
-        """Name the branches that ended: a generator that has ended gives nothing more."""
-        ended = [number for number, samples in enumerate(running) if samples.gi_frame is None]  # type: ignore[attr-defined]
+    def _uneven(self, ended: Sequence[int], count: int) -> NoReturn:
+        """Name the branches that ended."""
         spelled = [self.node.names[number] if self.node.names else number for number in ended]
         raise LengthMismatch(
             f"zip: dataset {', '.join(map(repr, spelled))} ended after {count} samples and another goes on; "
