@@ -235,6 +235,8 @@ class Session:
             for command in self._core.handle(accepted):
                 self._do(command)
         self._permit()
+        if self._at_end and not self._under_way:
+            self._pool.finish()
         if self._ended is not None and not self._waiting and self._core.idle and not self._closed:
             self.outlet.put(self._ended)
             self._ended = None

@@ -16,7 +16,7 @@ class SegmentStats:
     name
         Its fused stages.
     workers
-        Workers that are ready now.
+        Workers that are ready, or were when the last task was done; 0 once the stage is closed.
     samples_in, samples_out
         Samples read from upstream, and handed on.
     waited_s

@@ -53,6 +53,9 @@ class Pool(Protocol):
     def send(self, command: Send | Grant) -> None:
         """Bring a command to its worker; never blocks."""
 
+    def finish(self) -> None:
+        """Take in that every task is done and none will come; the workers may go, and report nothing; idempotent."""
+
     def close(self) -> None:
         """Let the workers go; idempotent."""
 
@@ -155,6 +158,9 @@ class ThreadPool:
         """Put a message into a thread's queue."""
         if self._owner is not None:
             self._links[command.worker].inbox.put(message_of(self._owner, command))
+
+    def finish(self) -> None:
+        """Wait for `close`: values may lean on what ``setup=`` opened, and the consumer still looks at them."""
 
     def close(self) -> None:
         """Tell the threads to end; each does so when the function that it runs returns."""

@@ -81,6 +81,11 @@ class ProcessPool:
                 message = self._lending.placed(command.worker, message, command.inputs.first, command.inputs.samples)
             self._fleet.send(command.worker, message)
 
+    def finish(self) -> None:
+        """Give the workers back before the consumer has taken what they made, so that the next pass finds them free."""
+        if self._owner is not None:
+            self.close()
+
     def close(self) -> None:
         """Give the workers back to the fleet."""
         self._owner = None

@@ -1,8 +1,10 @@
 """Workers stay warm between passes and pipelines, and never run what was true before."""
 
+import itertools
 import os
 import pathlib
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -22,6 +24,16 @@ def numbers():
     return set(runtime.runtime().fleet._workers)
 
 
+def wait_until(is_so):
+    done = threading.Event()
+    fleet = runtime.runtime().fleet
+    for _ in range(2000):  # each turn of the hub looks at the deadlines and the dead; it is woken by what is posted
+        runtime.runtime().post(lambda: done.set() if is_so(fleet) else None)
+        if done.wait(0.01):
+            break
+    assert done.is_set()
+
+
 def test_the_next_pass_and_the_next_pipeline_run_in_the_same_processes(monkeypatch):
     monkeypatch.setattr("flazy.workers.fleet.FREE_SECONDS", 60.0)  # else a slow machine replaces one that is busy
     Dataset(range(200)).map(lambda x: x, workers=2).list()
@@ -30,6 +42,37 @@ def test_the_next_pass_and_the_next_pipeline_run_in_the_same_processes(monkeypat
         Dataset(range(200)).filter(lambda x: x % 2, workers=2).list()
 
     assert ({1, 2}, {1, 2}) == (first, numbers())
+
+
+def all_but_closed(run):
+    """Take all samples, and see the feeder reach the end of its source; what the hub is told later, it does later."""
+    taken = list(itertools.islice(run, 20))
+    for thread in threading.enumerate():
+        if thread.name == "flazy-feeder":
+            thread.join()
+    return taken
+
+
+def test_they_are_free_for_another_pipeline_before_the_consumer_closes_the_last(monkeypatch):
+    monkeypatch.setattr("flazy.workers.fleet.FREE_SECONDS", 60.0)
+    with Dataset(range(20)).map(lambda x: x, workers=2).open() as run:
+        all_but_closed(run)
+        Dataset(range(20)).map(lambda x: x, workers=2).list()
+
+        assert {1, 2} == numbers()
+        assert [] == list(run)
+
+
+def test_one_that_dies_when_it_has_given_its_last_result_is_nobodys_loss(caplog):
+    with Dataset(range(20)).map(lambda _: os.getpid(), workers=2).open() as run:
+        worked = set(all_but_closed(run))
+        for pid in worked:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda fleet: worked.isdisjoint(worker.pid for worker in fleet._workers.values()))
+        rest, stats = list(run), run.stats().segments[0]
+
+    assert ([], 20, 0, 0) == (rest, stats.samples_out, stats.lost_workers, stats.redispatched)
+    assert [] == caplog.records
 
 
 def test_after_shutdown_they_are_new():
@@ -98,14 +141,8 @@ def test_idle_ones_end_when_their_time_is_over(monkeypatch):
     monkeypatch.setattr("flazy.workers.fleet.IDLE_SECONDS", 0.0)
     ds = Dataset(range(200))
     first = pids(ds)
-    done = __import__("threading").Event()
-    fleet = runtime.runtime().fleet
-    for _ in range(2000):  # each turn of the hub looks at the deadlines; it is woken by what is posted
-        runtime.runtime().post(lambda: done.set() if fleet.empty else None)
-        if done.wait(0.01):
-            break
+    wait_until(lambda fleet: fleet.empty)
 
-    assert done.is_set()
     assert set() == first & pids(ds)
 
 

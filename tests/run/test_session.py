@@ -1,81 +1,11 @@
-"""What the hub does for one stage: permits and windows, sizes of chunks, the end, and what breaks."""
+"""What the hub does for one stage while it runs: permits and windows, sizes of chunks, order, and lost workers."""
 
 import pytest
 
-from flazy.core import check
-from flazy.core.events import Blame, Grant, Send
-from flazy.errors import WorkerError
-from flazy.plan.where import Processes
-from flazy.run.session import CHUNK_LARGEST, SAMPLES_PER_WORKER, Broken, Emitted, Ended, Poisoned, Session
-from flazy.sample import Origin
+from flazy.core.events import Blame, Grant
+from flazy.run.session import CHUNK_LARGEST, SAMPLES_PER_WORKER, Emitted, Poisoned
 from flazy.transport import packing
-from flazy.transport.payload import Plain
-from flazy.transport.wire import Result
-
-MS = 1_000_000
-
-
-class FakePool:
-    def __init__(self):
-        self.sent = []
-        self.calls = []
-
-    def open(self, owner):
-        self.calls.append("open")
-
-    def send(self, command):
-        self.sent.append(command)
-
-    def close(self):
-        self.calls.append("close")
-
-
-class Weighed(Plain):
-    """Values that say what they weigh."""
-
-    def __init__(self, values, nbytes):
-        super().__init__(values)
-        self.nbytes = nbytes
-
-
-def drained(queue):
-    found = []
-    while not queue.empty():
-        found.append(queue.get())
-    return found
-
-
-class Bench:
-    """A session with a feeder and workers that do what the test says."""
-
-    def __init__(self, n=2, *, ordered=True, flatmap=False, **options):
-        self.pool = FakePool()
-        self.session = Session(1, Processes(n, **options), self.pool, ordered=ordered, flatmap=flatmap)
-        self.session.open()
-        for worker in range(n):
-            self.session.joined(worker)
-        self.fed = 0
-
-    def permits(self):
-        return drained(self.session.permits)
-
-    def feed(self, samples=1, nbytes=0):
-        values = list(range(self.fed, self.fed + samples))
-        self.session.accept(Origin(0, (self.fed,)), Weighed(values, nbytes), samples)
-        self.fed += samples
-        check.validate(self.session.core)
-
-    def sent(self):
-        return [command for command in self.pool.sent if isinstance(command, Send)]
-
-    def done(self, task, *, last=True, outputs=1, start=0, nanos=1, nbytes=0):
-        worker = next(command.worker for command in reversed(self.sent()) if command.task == task)
-        payload = Weighed([None, *range(outputs)], nbytes)
-        self.session.result(Result(worker, 1, task, start, outputs, last, nanos, payload))
-        check.validate(self.session.core)
-
-    def out(self):
-        return drained(self.session.outlet)
+from tests.run.bench import MS, Bench
 
 
 def test_feeder_gets_a_few_permits_before_anything_came():
@@ -256,49 +186,6 @@ def test_part_of_a_flatmap_that_was_taken_grants_another():
     assert [Grant(0, 0, 1)] == [command for command in bench.pool.sent if isinstance(command, Grant)]
 
 
-@pytest.mark.parametrize("error", [None, ValueError("of the source")])
-def test_end_comes_after_the_last_part_was_taken(error):
-    bench = Bench(1)
-    bench.feed()
-    bench.session.end(error)
-    bench.done(0)
-    before = bench.out()
-    bench.session.taken(0)
-
-    assert [0] == [part.task for part in before]
-    assert [Ended(error)] == bench.out()
-
-
-def test_end_of_an_empty_upstream_comes_at_once():
-    bench = Bench(1)
-    bench.session.end(None)
-
-    assert [Ended(None)] == bench.out()
-
-
-def test_first_end_counts():
-    bench = Bench(1)
-    first = ValueError("refused")
-    bench.feed()
-    bench.session.end(first)
-    bench.session.end(None)
-    bench.done(0)
-    bench.session.taken(0)
-
-    assert [Ended(first)] == bench.out()[1:]
-
-
-def test_no_permits_after_the_end():
-    bench = Bench(1)
-    bench.feed()
-    bench.permits()
-    bench.session.end(None)
-    bench.done(0)
-    bench.session.taken(0)
-
-    assert [] == bench.permits()
-
-
 def test_lost_worker_gives_its_task_to_another():
     bench = Bench(2)
     bench.feed()
@@ -318,39 +205,6 @@ def test_sample_that_kills_twice_comes_out_as_poison():
     assert (0, 2, ("death 0", "death 1")) == (poisoned.task, poisoned.index, poisoned.reasons)
     assert isinstance(poisoned, Poisoned)
     assert 2 == bench.session.lost_workers
-
-
-def test_broken_pool_reaches_the_consumer_and_ends_the_feeder():
-    bench = Bench(1)
-    bench.permits()
-    error = WorkerError("no workers")
-    bench.session.broken(error)
-
-    assert [Broken(error)] == bench.out()
-    assert [0] == bench.permits()
-    assert "close" == bench.pool.calls[-1]
-
-
-def test_what_comes_after_the_close_is_left_alone():
-    bench = Bench(1)
-    bench.feed()
-    bench.permits()
-    bench.session.close()
-    bench.done(0)
-    bench.session.taken(0)
-    bench.feed()
-    bench.session.end(None)
-    bench.session.joined(9)
-
-    assert ([], [0]) == (bench.out(), bench.permits())
-
-
-def test_session_that_was_closed_before_it_was_opened_starts_nothing():
-    session = Session(1, Processes(1), FakePool(), ordered=True, flatmap=False)
-    session.close()
-    session.open()
-
-    assert ["close"] == session._pool.calls
 
 
 def test_bytes_over_the_budget_stop_the_feeder_until_they_are_taken():

@@ -181,6 +181,16 @@ def test_closed_pool_reports_and_starts_nothing(pool, fleet, owner):
     assert ([], 2, 1) == (owner.reports, fleet.started, fleet.released)
 
 
+def test_pool_that_is_done_gives_its_workers_back_once_and_may_still_be_closed(pool, fleet, owner):
+    pool.finish()
+    pool.finish()
+    die(pool, 1)
+    released = fleet.released
+    pool.close()
+
+    assert ([], 2, 1, 2) == (owner.reports, fleet.started, released, fleet.released)
+
+
 def test_worker_is_named_by_its_process_also_after_its_death(pool):
     die(pool, 1)
 
