@@ -123,6 +123,7 @@ class Feeder:
 
     def _read_chunks(self, take: Callable[[int], Sequence[Any]]) -> None:
         """Take chunk by chunk what comes without anyone's code: each is sent at once and needs no copy."""
+        self._session.at_hand = True
         while self._permitted():
             values = take(self._room)
             if not len(values):

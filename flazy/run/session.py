@@ -24,6 +24,7 @@ from flazy.workers.pool import Inputs, Pool
 __all__ = ["Broken", "Emitted", "Ended", "Nudge", "Poisoned", "Session"]
 
 TASKS_PER_WORKER = 32  # a quarter of a second of work, so that workers go on during a long step of the consumer
+FIRST_TASKS = 2  # a worker, of samples at hand, until a result tells how many make a task: see `Session`
 FLATMAPS_PER_WORKER = 4  # each that is begun may hold a file open
 PERMITS = 4  # unused ones at a time, as long as nobody knows what a task weighs
 PERMITS_LATER = 16  # and then: feeder and hub each may wait 5 ms for a consumer that runs pure Python
@@ -98,7 +99,11 @@ class _UnderWay:
 
 
 class Session:
-    """The owner of a pool; see `flazy.workers.pool.Owner`."""
+    """The owner of a pool; see `flazy.workers.pool.Owner`.
+
+    ``at_hand`` is set by a feeder that need not wait for its samples.  There is nothing to be gained then by reading
+    far ahead before it is known what they take: it would be tasks of one sample, and delay the first result.
+    """
 
     def __init__(self, run: int, where: Where, pool: Pool, *, ordered: bool, flatmap: bool) -> None:
         self.run = run
@@ -107,6 +112,7 @@ class Session:
         self.worked_ns = 0
         self.lost_workers = 0
         self.samples_in = 0
+        self.at_hand = False
         self._pool = pool
         self._where = where
         samples = where.samples
@@ -124,6 +130,7 @@ class Session:
         self._chunk = min(where.chunk or 1, samples or sys.maxsize)
         self._chunk_bytes = min(CHUNK_BYTES, self._limits.nbytes // (2 * where.n))
         self._slots = 1
+        self._known = False  # whether there was a result
         self._owed = 0  # samples of tasks that are not done
         self._weight = 0.0  # bytes that a sample gave of late, with its input
         self._core = Dispatcher(self._limits, ordered=ordered)
@@ -135,6 +142,7 @@ class Session:
         self._at_end = False
         self._ended: Ended | None = None
         self._closed = False
+        self._permit()  # now, so that the feeder need not wait for the hub
 
     @property
     def core(self) -> Dispatcher:
@@ -142,10 +150,9 @@ class Session:
         return self._core
 
     def open(self) -> None:
-        """Start the workers and let the feeder begin."""
+        """Start the workers."""
         if not self._closed:
             self._pool.open(self)
-            self._permit()
 
     def close(self) -> None:
         """Let the workers go; idempotent."""
@@ -192,10 +199,14 @@ class Session:
     def result(self, result: Result) -> None:
         """Take in a part."""
         self.worked_ns += result.nanos
+        self._known = True
+        slots = self._slots
         self._measure(result)
         self._happened(
             Part(result.worker, result.task, result.start, result.outputs, result.last, result, result.payload.nbytes)
         )
+        if slots != self._slots:  # only now: the consumer waits for the part
+            self._happened(events.Paced(self._slots))
 
     def broken(self, error: BaseException) -> None:
         """Give up; the consumer raises the error when it comes to it."""
@@ -247,11 +258,12 @@ class Session:
             return
         tasks, samples, nbytes = self._core.open
         limits = self._limits
+        most = FIRST_TASKS * self._where.n if self.at_hand and not self._known else limits.tasks
         tasks += len(self._waiting)
         samples += sum(waiting.samples for waiting in self._waiting)
         while not (tasks or self._permitted) or (
             len(self._permitted) < (PERMITS_LATER if self._weight else PERMITS)
-            and tasks + len(self._permitted) < limits.tasks
+            and tasks + len(self._permitted) < most
             and (limits.samples is None or samples + self._promised + self._chunk <= limits.samples)
             and nbytes < limits.nbytes
             # What is to come counts too, but never keeps a worker from having a task.
@@ -284,7 +296,5 @@ class Session:
 
     def _pace(self, task_s: float) -> None:
         """Let so many tasks wait at each worker that it has work at hand for a while."""
-        slots = 1 if task_s > SLOW_SECONDS else int(min(TASKS_PER_WORKER, max(2, QUEUED_SECONDS / max(task_s, 1e-6))))
-        if slots != self._slots:
-            self._slots = slots
-            self._happened(events.Paced(slots))
+        at_hand = int(min(TASKS_PER_WORKER, max(2, QUEUED_SECONDS / max(task_s, 1e-6))))
+        self._slots = 1 if task_s > SLOW_SECONDS else at_hand

@@ -3,9 +3,10 @@
 import pytest
 
 from flazy.core.events import Blame, Grant
-from flazy.run.session import CHUNK_LARGEST, SAMPLES_PER_WORKER, Emitted, Poisoned
+from flazy.plan.where import Processes
+from flazy.run.session import CHUNK_LARGEST, SAMPLES_PER_WORKER, Emitted, Poisoned, Session
 from flazy.transport import packing
-from tests.run.bench import MS, Bench
+from tests.run.bench import MS, Bench, FakePool
 
 
 def test_feeder_gets_a_few_permits_before_anything_came():
@@ -21,6 +22,24 @@ def test_feeder_gets_more_as_it_uses_them_until_the_stage_is_full():
             fed += 1
 
     assert 2 * 32 == fed
+
+
+def test_samples_at_hand_are_not_read_far_ahead_before_it_is_known_what_they_take():
+    bench = Bench(2)
+    bench.session.at_hand = True
+    for _ in bench.permits():
+        bench.feed()
+    before = bench.permits()
+    bench.done(0, nanos=MS)
+
+    assert [] == before
+    assert [8] * 4 == bench.permits()
+
+
+def test_permits_are_there_before_the_session_is_open():
+    session = Session(1, Processes(1), FakePool(), ordered=True, flatmap=False)
+
+    assert 0 < session.permits.qsize()
 
 
 def test_every_permit_that_is_used_comes_back_when_its_task_was_taken():
@@ -184,6 +203,18 @@ def test_part_of_a_flatmap_that_was_taken_grants_another():
     bench.session.taken(0)
 
     assert [Grant(0, 0, 1)] == [command for command in bench.pool.sent if isinstance(command, Grant)]
+
+
+def test_part_goes_out_before_the_next_tasks_are_sent():
+    bench = Bench(1)
+    for _ in range(3):
+        bench.feed()
+    sent = bench.pool.send
+    seen = []
+    bench.pool.send = lambda command: (seen.append(bench.session.outlet.qsize()), sent(command))
+    bench.done(0, nanos=MS)
+
+    assert [1, 1] == seen
 
 
 def test_lost_worker_gives_its_task_to_another():
