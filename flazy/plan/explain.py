@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flazy.plan import nodes
 from flazy.plan.nodes import Node, RecordNode, spine_of
-from flazy.plan.planner import Chain, Physical, plan, processes_of
+from flazy.plan.planner import Chain, Physical, Step, plan, processes_of
 
 __all__ = ["explain", "spell"]
 
@@ -112,10 +112,19 @@ def _physical(part: Physical, indent: int) -> list[str]:
         if isinstance(made, Chain):
             lines.append("  " * indent + _chain(made))
             continue
-        lines.append("  " * indent + "caller: " + (_start_line(made.node) if made is line[-1] else step(made.node)))
+        shown = _start_line(made.node) if made is line[-1] else step(made.node) + _where_batched(made)
+        lines.append("  " * indent + f"caller: {shown}")
         for branch in made.upstreams if made is line[-1] else ():
             lines += _physical(branch, indent + 1)
     return lines
+
+
+def _where_batched(part: Step) -> str:
+    """Say of a batch behind workers who makes it."""
+    below = part.upstreams[0] if part.upstreams else None
+    if not isinstance(part.node, nodes.Batch) or not isinstance(below, Chain) or below.where is None:
+        return ""
+    return ", made or filled in place by the workers" if below.batching is not None else ", gathered"
 
 
 def _chain(chain: Chain) -> str:

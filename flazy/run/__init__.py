@@ -8,6 +8,7 @@ prefetch    a thread that runs ahead
 progress    the progress bar
 segment     a parallel stage: queue of parts, decoding
 feeder      the thread that reads its upstream
+groups      what makes a batch, as it came from workers
 build       physical plan -> open stages
 runs        Run: what ``dataset.open()`` gives
 runtime     the one hub thread and the worker processes of this process

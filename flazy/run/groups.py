@@ -40,7 +40,7 @@ class Rows:
 
 
 class Filled:
-    """Samples whose arrays lie in rows of a batch's block; ``beside`` has a column for each leaf that is no array."""
+    """Samples whose arrays lie in rows of a block; ``beside`` has a column for each leaf that is no array."""
 
     def __init__(self, lease: Lease, layout: Layout, first: int, count: int, beside: list[list[Any]]) -> None:
         self.lease = lease
@@ -131,7 +131,7 @@ def grouped(stretches: Iterable[tuple[Stretch, Lease | None]], size: int) -> Ite
             for batch in batches_of(stretch, size):
                 yield Group((), size, Whole(batch))
             continue
-        piece = _piece(stretch, lease, size)
+        piece = _piece(stretch, lease)
         start = 0
         while start < len(piece):
             stop = min(len(piece), start + size - count)
@@ -145,10 +145,10 @@ def grouped(stretches: Iterable[tuple[Stretch, Lease | None]], size: int) -> Ite
         yield Group(pieces, count)
 
 
-def _piece(stretch: Stretch, lease: Lease | None, size: int) -> Piece:
+def _piece(stretch: Stretch, lease: Lease | None) -> Piece:
     kind, count, body = stretch
     if kind != FILLED:
         return Rows(rows_of(stretch))
     assert lease is not None, "rows that lie nowhere"
-    row, spec, beside = body
-    return Filled(lease, Layout.of(spec, size), row, count, beside)
+    (spec, rows, first), beside = body
+    return Filled(lease, Layout.of(spec, rows), first, count, beside)

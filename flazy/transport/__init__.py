@@ -6,13 +6,16 @@ A map of this folder::
     packing.py    values into one msgpack skeleton; draws the layout, with our extension types
     unpacking.py  a skeleton back into values, nothing believed and nothing executed
     arrays.py     dtypes and arrays as plain data and raw memory, and back, with every claim checked
+    stretches.py  runs of samples in the form that costs least to send
+    layout.py     rows of a batch in a block of shared memory
     payload.py    values that wait: as they are, as frames, or with large frames in shared memory
     arena.py      the shared memory: one anonymous file in blocks that are used again
+    places.py     how values get there, from either side
     wire.py       the messages and their headers
     hub.py        the driver's sockets
     link.py       a worker's sockets
 
 Not here: what a message means (``flazy.core``), who sends it (``flazy.workers``), where results wait
-(``flazy.run``).  The one rule: this folder imports nothing of flazy but ``flazy.errors`` and ``flazy.sample``;
-msgpack, msgpack-numpy and zmq are imported here and nowhere else.
+(``flazy.run``).  The one rule: this folder imports nothing of flazy but ``flazy.errors``, ``flazy.sample`` and
+``flazy.collate``; msgpack, msgpack-numpy and zmq are imported here and nowhere else.
 """

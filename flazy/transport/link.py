@@ -85,8 +85,10 @@ class SocketLink:
 
     def place(self, task: Task, batching: Batching | None) -> Place:
         """Give the block that came with a task, if one did."""
-        layout = Layout.of(task.spec, batching.size) if task.spec and batching is not None else None
-        return Place(self._window, task.block, layout, task.row)
+        if task.slab is None:
+            return Place(self._window, task.block)
+        spec, rows, first = task.slab
+        return Place(self._window, task.block, Layout.of(spec, rows), first)
 
     def _input(self, span: Span) -> memoryview:
         assert self._window is not None

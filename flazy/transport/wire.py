@@ -42,6 +42,7 @@ HEADER = struct.Struct("<BBBxIQQQQQ")
 LAST, LENT, SENT = 1, 2, 4
 
 Numbers = tuple[int, int, int]
+Slab = tuple[bytes, int, int]  # see `Task`
 
 
 # Driver to worker -----------------------------------------------------------------------------------
@@ -79,7 +80,8 @@ class Task:
     """Work on some inputs: leave out the first ``skip`` outputs, send at most ``credit`` parts.
 
     Large arrays of the first part may be written into ``block``.  Where outputs are batched, ``row`` is the place of
-    the first sample in its batch; with a ``spec`` the block is that batch's, to be filled from this row on.
+    the first sample in its batch; with a ``slab`` the block takes samples row by row: what they look like, how many
+    rows the block has, and which is the first of this task.
     """
 
     run: int
@@ -91,7 +93,7 @@ class Task:
     payload: Payload
     block: Block | None = None
     row: int = 0
-    spec: bytes = b""
+    slab: Slab | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ def pack(message: Message) -> list[Buffer]:
             head = _header(TASK, run=message.run, task=message.task, numbers=numbers)
             block = message.block and (message.block.offset, message.block.size, *message.block.of)
             spans = message.payload.spans if isinstance(message.payload, Placed) else []
-            about = [origin.cycle, origin.first, origin.listed, block, message.row, message.spec, spans]
+            about = [origin.cycle, origin.first, origin.listed, block, message.row, message.slab, spans]
             return [head, *encode(about), *_frames(message.payload)]
         case Result():
             numbers = (message.start, message.outputs, message.nanos)
@@ -224,10 +226,10 @@ def unpack(frames: Sequence[Buffer]) -> Message:
     rest = frames[1:]
     match kind:
         case 2:  # TASK
-            cycle, first, listed, block, row, spec, spans = _read(rest[:1], 7)
+            cycle, first, listed, block, row, slab, spans = _read(rest[:1], 7)
             lent = block and Block(*block)
             payload = Placed(rest[1:], spans) if spans else Encoded(rest[1:])
-            return Task(run, task, a, b, c, Origin(cycle, first, listed), payload, lent, row, spec)
+            return Task(run, task, a, b, c, Origin(cycle, first, listed), payload, lent, row, slab)
         case 7:  # RESULT
             spans, filled, spec = _read(rest[:1], 3) if flags & LENT else ([], 0, b"")
             frames = rest[1:] if flags & LENT else rest

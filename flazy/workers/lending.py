@@ -1,7 +1,8 @@
 """Which place in shared memory a task gets for what it will give.
 
-Where samples have looked alike so far and go to a batch, it is their rows of that batch's block; otherwise any block
-that is as large as the results so far let expect.  A guess that turns out wrong costs a copy, never a result.
+Where samples have looked alike so far and go to a batch, it is rows of a block that they fill with others of their
+batch; otherwise any block that is as large as the results so far let expect.  A guess that turns out wrong costs a
+copy, never a result.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from weakref import WeakValueDictionary
 from flazy.transport.arena import Lease
 from flazy.transport.layout import Layout
 from flazy.transport.payload import LARGE, Encoded
-from flazy.transport.wire import Result, Task
+from flazy.transport.wire import Result, Slab, Task
 from flazy.workers.fleet import Fleet
 
 __all__ = ["Lending"]
@@ -44,10 +45,10 @@ class Lending:
         self._samples[task.task] = samples
         row = first % self._rows if self._rows else 0
         # From the second attempt on parts come one by one, and a block is lent for the first part alone.
-        if self._spec and task.attempt == 1 and not task.skip and row + samples <= self._rows:
-            lease = self._batch(first // self._rows)
+        if self._spec and task.attempt == 1 and not task.skip:
+            lease, slab = self._slab(first // self._rows, row, samples)
             if lease is not None and self._fleet.lend(worker, task.run, task.task, lease):
-                return replace(task, row=row, block=lease.block, spec=self._spec)
+                return replace(task, row=row, block=lease.block, slab=slab)
         nbytes = int(self._large * samples * SPARE)
         lease = self._lease(nbytes) if nbytes >= LARGE else None
         if lease is not None and self._fleet.lend(worker, task.run, task.task, lease):
@@ -68,12 +69,17 @@ class Lending:
         if result.last:
             self._samples.pop(result.task, None)
 
-    def _batch(self, number: int) -> Lease | None:
-        """Give the block of a batch; it lives while somebody writes into it or waits for the rest of it."""
-        lease = self._batches.get(number)
+    def _slab(self, batch: int, row: int, samples: int) -> tuple[Lease | None, Slab]:
+        """Give rows for samples: some of their batch's block, or a block of their own if they make several batches.
+
+        The block of a batch lives while somebody writes into it or waits for the rest of it.
+        """
+        if row + samples > self._rows:
+            return self._lease(Layout.of(self._spec, samples).nbytes), (self._spec, samples, 0)
+        lease = self._batches.get(batch)
         if lease is None and (lease := self._lease(Layout.of(self._spec, self._rows).nbytes)) is not None:
-            self._batches[number] = lease
-        return lease
+            self._batches[batch] = lease
+        return lease, (self._spec, self._rows, row)
 
     def _lease(self, nbytes: int) -> Lease | None:
         """Give a block; none where there is no room, or no arena."""

@@ -147,7 +147,7 @@ class Loop:
         batching = self._batchings[task.run]
         if made.filled:
             beside = [list(column) for column in zip(*work.place.beside, strict=True)]
-            yield FILLED, made.filled, [task.row, task.spec, beside]
+            yield FILLED, made.filled, [task.slab, beside]
         if batching is not None and task.attempt == 1 and made.values:
             yield from gathered(made.values, batching, task.row + made.start + made.filled, made.uniform)
         else:

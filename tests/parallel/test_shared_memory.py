@@ -43,6 +43,53 @@ def test_they_do_come_in_shared_memory():
     assert in_use() > kept[0].nbytes * 100
 
 
+def labelled(i):
+    return {"image": image(i), "label": i, "name": f"n{i}"}
+
+
+def is_in_arena(array):
+    return runtime.runtime().fleet.arena.find(array.reshape(-1).view(np.uint8).data) is not None
+
+
+def test_batches_are_views_of_what_the_workers_wrote():
+    """All but the first ones: what samples look like is known only then."""
+    batches = Dataset(range(640)).map(labelled, workers=2).batch(8).list()
+
+    assert all(is_in_arena(batch["image"]) for batch in batches[20:])
+    assert [8 * number + row for number in range(80) for row in range(8)] == [
+        label for batch in batches for label in batch["label"].tolist()
+    ]
+    assert all((batch["image"][row] == batch["label"][row]).all() for batch in batches for row in range(8))
+    assert ["n632", "n639"] == batches[-1]["name"][[0, -1]].tolist()
+
+
+def test_inputs_come_in_shared_memory_and_are_the_functions_own():
+    def spoil(array):
+        was = float(array[0, 0, 0])
+        array[:] = -1
+        return was
+
+    source = Dataset(lambda: map(image, range(60)))
+
+    assert list(map(float, range(60))) == source.map(spoil, workers=Processes(2, chunk=3)).list()
+
+
+def test_input_whose_worker_died_is_as_it_was(tmp_path):
+    """Its first attempt has written into it."""
+
+    def spoil(array):
+        was, mark = float(array[0, 0, 0]), tmp_path / f"{array[0, 0, 0]:.0f}"
+        array[:] = -1
+        if was % 7 == 3 and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return was
+
+    source = Dataset(lambda: map(image, range(40)))
+
+    assert list(map(float, range(40))) == source.map(spoil, workers=Processes(2, chunk=2)).list()
+
+
 def test_changing_one_changes_no_other():
     kept = images(200).list()
     for array in kept[::2]:

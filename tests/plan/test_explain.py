@@ -90,6 +90,23 @@ Physical plan (2 worker processes)
     )
 
 
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (lambda ds: ds.map(augment, workers=2).batch(4), "batch(4), made or filled in place by the workers"),
+        (lambda ds: ds.map(augment, workers=Threads(2)).batch(4), "batch(4), gathered"),
+        (lambda ds: ds.map(augment, workers=2, ordered=False).batch(4), "batch(4), gathered"),
+        (lambda ds: ds.filter(augment, workers=2).batch(4), "batch(4), gathered"),
+        (lambda ds: ds.map(augment, workers=2).take(9).batch(4), "batch(4), made or filled in place by the workers"),
+        (lambda ds: ds.map(augment, workers=2).skip(1).batch(4), "batch(4)"),
+        (lambda ds: ds.map(augment).batch(4), "batch(4)"),
+        (lambda ds: ds.map(augment, workers=2).batch(4).serial(), "batch(4)"),
+    ],
+)
+def test_explain_says_who_makes_a_batch(made, expected):
+    assert f"  caller: {expected}" == made(Dataset(range(9))).explain().splitlines()[-1]
+
+
 def test_explain_draws_joins_with_their_branches():
     dataset = Dataset.zip(Dataset([1]).map(augment), Dataset([2]) + augment).map(augment, workers=1, ordered=False)
 

@@ -157,8 +157,8 @@ def test_slow_functions_go_sample_by_sample():
 
 def test_large_samples_go_one_by_one_although_they_are_fast():
     bench = Bench(1)
-    bench.feed(nbytes=3 * 2**20)
-    bench.done(0, nanos=1, nbytes=3 * 2**20)
+    bench.feed(nbytes=6 * 2**20)
+    bench.done(0, nanos=1, nbytes=6 * 2**20)
     bench.session.taken(0)
 
     assert 1 == bench.permits()[-1]
