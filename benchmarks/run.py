@@ -39,6 +39,7 @@ def measure(cell: schedule.Cell, seconds: float, python: Path = environment.PYTH
     record: dict[str, Any] = {"peer": cell.peer, "workload": cell.workload, "turn": cell.turn}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, (Path(folder) / "errors").open("w+") as errors:
         surroundings = os.environ | {"TMPDIR": folder, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+        surroundings.pop("PYTHONDONTWRITEBYTECODE", None)  # installed peers have theirs; ours lies in its source tree
         started = time.monotonic()
         with subprocess.Popen(
             command, cwd=ROOT, env=surroundings, text=True, stdout=subprocess.PIPE, stderr=errors, process_group=0

@@ -42,21 +42,27 @@ def open_segment(chain: Chain, upstream: Stage, kernel: Callable[[tuple[Op, ...]
     hub = runtime()
     where = chain.where
     pool: Pool
+    kept = None
     if isinstance(where, Processes):
-        pool = ProcessPool(where.n, kernel(chain.ops, hub.fleet), surroundings(), hub.fleet, chain.batching)
+        kept = kernel(chain.ops, hub.fleet)
+        pool = ProcessPool(where.n, kept, surroundings(), hub.fleet, chain.batching)
     else:
         assert where is not None
         pool = ThreadPool(where.n, chain.ops, hub.post)
     flatmap = any(op.kind == "flatmap" for op in chain.ops)
-    session = Session(hub.new_run(), where, pool, ordered=chain.ordered, flatmap=flatmap)
-    return SegmentStage(chain, upstream, session, pool, hub)
+    chunk = kept.chunk if kept is not None else 1
+    session = Session(hub.new_run(), where, pool, ordered=chain.ordered, flatmap=flatmap, chunk=chunk)
+    return SegmentStage(chain, upstream, session, pool, hub, kept=kept)
 
 
 class SegmentStage(Stage):
     """The consumer's side of a parallel stage."""
 
-    def __init__(self, chain: Chain, upstream: Stage, session: Session, pool: Pool, hub: Runtime) -> None:
+    def __init__(
+        self, chain: Chain, upstream: Stage, session: Session, pool: Pool, hub: Runtime, *, kept: Kept | None
+    ) -> None:
         super().__init__()  # no upstream of ours: it is the feeder's
+        self._kept = kept
         self._ops = chain.ops
         self._batching = chain.batching
         self._session = session
@@ -135,6 +141,8 @@ class SegmentStage(Stage):
         if self._closed:
             return
         self._closed = True
+        if self._kept is not None and (chunk := self._session.chunk) is not None:
+            self._kept.chunk = chunk
         self._hub.open_sessions.discard(self._session)
         self._hub.post(self._session.close)
         self._session.outlet.put(Broken(ClosedRun("this run was closed while it waited for a sample")))

@@ -37,6 +37,7 @@ SAMPLES_PER_WORKER = 8 * CHUNK_LARGEST  # so that tiny ones, of which bytes are 
 CHUNK_BYTES = 16 * 2**20  # at most; less where two such tasks a worker would be more than may be under way
 SLOW_SECONDS = 0.05  # a task that takes longer waits for a free worker, not behind another task
 QUEUED_SECONDS = 0.02  # of work at hand in each worker: the hub may wait 5 ms for a consumer that runs pure Python
+CHUNK_BEGIN = 16  # so much smaller than what an earlier pass ended with: half a millisecond until the first result
 CHUNK_GROWTH = 8  # at most so much larger than the last, since a first call says little
 
 
@@ -105,7 +106,7 @@ class Session:
     far ahead before it is known what they take: it would be tasks of one sample, and delay the first result.
     """
 
-    def __init__(self, run: int, where: Where, pool: Pool, *, ordered: bool, flatmap: bool) -> None:
+    def __init__(self, run: int, where: Where, pool: Pool, *, ordered: bool, flatmap: bool, chunk: int = 1) -> None:
         self.run = run
         self.outlet: SimpleQueue[Item] = SimpleQueue()
         self.permits: SimpleQueue[int] = SimpleQueue()  # each for one task of so many samples; 0 is the end
@@ -127,7 +128,7 @@ class Session:
             slots=1,  # until it is known that tasks are short
         )
         self._largest = CHUNK_LARGEST if samples is None else max(1, samples // (2 * where.n))
-        self._chunk = min(where.chunk or 1, samples or sys.maxsize)
+        self._chunk = min(where.chunk or max(1, min(chunk // CHUNK_BEGIN, self._largest)), samples or sys.maxsize)
         self._chunk_bytes = min(CHUNK_BYTES, self._limits.nbytes // (2 * where.n))
         self._slots = 1
         self._known = False  # whether there was a result
@@ -148,6 +149,11 @@ class Session:
     def core(self) -> Dispatcher:
         """The dispatcher, to read its counters."""
         return self._core
+
+    @property
+    def chunk(self) -> int | None:
+        """How many samples make a task, as far as results have shown it."""
+        return self._chunk if self._known else None
 
     def open(self) -> None:
         """Start the workers."""

@@ -37,6 +37,8 @@ class Kept:
     """A pickled kernel; `Kernels` alone changes it.
 
     ``users`` counts the passes and the workers that may look at ``block``, where the memory of captured arrays is.
+    ``chunk`` is how many samples made a task when it last ran; the stage notes it, so that the next pass need not begin
+    anew.
     """
 
     number: int
@@ -44,6 +46,7 @@ class Kept:
     block: Block | None
     spans: Sequence[tuple[int, int]]
     users: int = 1
+    chunk: int = 1
 
     @property
     def nbytes(self) -> int:

@@ -164,6 +164,17 @@ def test_large_samples_go_one_by_one_although_they_are_fast():
     assert 1 == bench.permits()[-1]
 
 
+def test_a_pass_begins_with_a_part_of_the_size_that_an_earlier_one_ended_with():
+    first = Bench(1, chunk=None)
+    before = first.session.chunk
+    first.feed()
+    first.done(0, nanos=1)
+    again = Session(2, Processes(1), first.pool, ordered=True, flatmap=False, chunk=1600)
+
+    assert (None, 8) == (before, first.session.chunk)
+    assert 100 == again.permits.get()
+
+
 def test_size_that_the_user_gave_does_not_change():
     bench = Bench(1, chunk=5)
     bench.feed(5)
