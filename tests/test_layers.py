@@ -28,7 +28,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "writers": ("readers", "errors", "sample"),
     "readers": ("errors", "sample"),
     "run": ("plan", "workers", "transport", "core", *BASE),
-    "workers": ("transport", "plan.kernel", "plan.shipping", "plan.where", "core.events", *BASE),
+    "workers": ("transport", "plan.kernel", "plan.loops", "plan.shipping", "plan.where", "core.events", *BASE),
     "transport": ("errors", "sample", "collate"),
     "plan": BASE,
     "core": (),

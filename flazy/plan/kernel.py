@@ -1,31 +1,25 @@
-"""A chain of record nodes as one generator: the only code that is shipped to workers.
+"""A chain of record nodes as one loop: the only code that is shipped to workers.
 
-The generator's source is written out for the chain at hand, since a nested generator for each stage would cost
-more than the stages' own functions.  It has one ``try``; which stage failed is read from the line that the
-exception passed.  (A builtin ``map`` would be as fast, and would end silently when a user's function raises
-``StopIteration``.)
+The loop's source is written out for the chain (``loops.py``).  (A builtin ``map`` would be as fast, and would end
+silently when a user's function raises ``StopIteration``.)
 
-The same kernel runs in the caller's process and in workers; they differ in the `Cursor` only.
+The same kernel runs in the caller's process and in workers; they differ in the `Cursor`, and in what is done with an
+output: `Kernel.run` yields it, `Kernel.fill` and `Kernel.parts` collect it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
-from collections.abc import Callable, Generator, Iterable, MutableSequence
+from collections.abc import Callable, Generator, Iterable, MutableSequence, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
-from flazy.located import GENERATED
-from flazy.sample import ATOMS, Address, SeededGlobals, key_of, rng_for
+from flazy.plan.loops import INDEX, MIXED, OUTSIDE, PARTS, TYPED, Shape, compiled, flatmaps_of
+from flazy.sample import Address, SeededGlobals, key_of, rng_for
 
-__all__ = ["UPSTREAM", "Cursor", "Kernel", "Op"]
+__all__ = ["UNKNOWN", "Cursor", "Kernel", "Op"]
 
-UPSTREAM = -1  # the "op" whose line asks the upstream for a sample
-INDEX = 2  # the place of the index in a cursor's record, and what stands there when inputs are not noted one by one
-UNKNOWN = -2
-OUTSIDE = -2  # lines that run nobody's code: what is raised there was thrown in by the consumer
+UNKNOWN = -2  # stands in the place of the index where inputs are not noted one by one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,8 +51,9 @@ class Kernel:
 
     def __init__(self, ops: tuple[Op, ...]) -> None:
         self.ops = ops
+        self.shape: Shape = tuple([(op.kind, op.setup is not None, op.seed_globals) for op in ops])
         self.one_to_one = all(op.one_to_one for op in ops)
-        self.depth = sum(op.kind == "flatmap" for op in ops)
+        self.depth = flatmaps_of(self.shape)
         self.random = any(op.kind == "random" for op in ops)
         self._resources: list[Any] | None = None
         self._setting_up: int | None = None
@@ -74,8 +69,7 @@ class Kernel:
         """
         at.kernel = self
         at.offsets = [0] * self.depth
-        shape = tuple((op.kind, op.setup is not None, op.seed_globals) for op in self.ops)
-        run, self.op_of_line = _compiled(shape, count=count)
+        run, self.op_of_line = compiled(self.shape, count=count)
         made: Generator[Any, None, None] = run(
             enumerate(inputs, start) if count else inputs, at, [op.fn for op in self.ops]
         )
@@ -99,9 +93,30 @@ class Kernel:
         """
         at.kernel = self
         at.offsets = []
-        shape = tuple((op.kind, op.setup is not None, op.seed_globals) for op in self.ops)
-        run, self.op_of_line = _compiled(shape, count=count, filling=TYPED if isinstance(fine, type) else MIXED)
+        run, self.op_of_line = compiled(self.shape, count=count, filling=TYPED if isinstance(fine, type) else MIXED)
         run(enumerate(inputs, start) if count else inputs, at, [op.fn for op in self.ops], append, keep, fine)
+
+    def parts(
+        self,
+        inputs: Iterable[Any],
+        at: Cursor,
+        outputs: Outputs,
+        fine: Callable[[Any], bool],
+        *,
+        start: int,
+    ) -> Generator[None, None, None]:
+        """Put outputs and their origins where they are collected; pauses when these are full.
+
+        As `fill`, for chains of any kind.
+        """
+        at.kernel = self
+        at.offsets = [0] * self.depth
+        run, self.op_of_line = compiled(self.shape, count=True, filling=PARTS)
+        made: Generator[None, None, None] = run(
+            enumerate(inputs, start), at, [op.fn for op in self.ops],
+            outputs.append, outputs.keep, fine, outputs.notes, outputs.next_look,
+        )  # fmt: skip
+        return made
 
     def resources(self) -> list[Any]:
         """Give what the ``setup=`` functions returned; the first call, before the first sample, calls them."""
@@ -129,6 +144,22 @@ class Kernel:
     def name_of(self, op: int) -> str:
         """Name an op that has failed, for messages."""
         return f"{'setup of ' if self._setting_up is not None else ''}{self.ops[op].name}"
+
+
+class Outputs(Protocol):
+    """Where the outputs of a part are collected.
+
+    ``notes`` take the index of an output's input, then its offset in each flatmap.
+    """
+
+    append: Callable[[Any], None]
+    notes: Sequence[Callable[[int], None]]
+
+    def keep(self, value: Any) -> Any:
+        """Copy a value that its function may write into again."""
+
+    def next_look(self) -> int:
+        """Say after how many outputs to ask again; 0 when the part is full."""
 
 
 class Cursor:
@@ -200,73 +231,3 @@ def _close(opened: list[Any]) -> None:
                 closing.callback(close)
             elif callable(leave := getattr(resource, "__exit__", None)):
                 closing.callback(leave, None, None, None)
-
-
-Run = Callable[..., Any]
-TYPED = "append(v if type(v) is fine else keep(v))"
-MIXED = "append(v if type(v) in ATOMS or fine(v) else keep(v))"
-
-
-@lru_cache(maxsize=256)
-def _compiled(
-    shape: tuple[tuple[str, bool, bool], ...], *, count: bool, filling: str = ""
-) -> tuple[Run, dict[int, int]]:
-    """Write and compile the generator, or the loop, for a chain of this shape; also give the op behind each line."""
-    lines, ops = _written(shape, count=count, filling=filling)
-    names: dict[str, Any] = {}
-    code = compile("\n".join(lines), GENERATED, "exec")  # of the kinds of the ops; nothing of the user's is in it
-    known = {"enumerate": enumerate, "BaseException": BaseException, "type": type, "ATOMS": ATOMS}
-    exec(code, known, names)  # noqa: S102 - see the line above
-    return names["run"], {number: op for number, op in enumerate(ops, start=1) if op != OUTSIDE}
-
-
-def _written(
-    shape: tuple[tuple[str, bool, bool], ...], *, count: bool, filling: str
-) -> tuple[list[str], list[int]]:
-    lines = [f"def run(inputs, at, functions{', append, keep, fine' if filling else ''}):"]
-    ops = [OUTSIDE]
-    indent = 4
-
-    def write(text: str, op: int = OUTSIDE) -> None:
-        lines.append(" " * indent + text)
-        ops.append(op)
-
-    write("".join(f"f{number}, " for number in range(len(shape))) + "= functions")
-    if any(kind == "flatmap" for kind, _, _ in shape):
-        write("o = at.offsets")
-    if count:
-        write("w = at.record")
-    write("try:")
-    indent += 4
-    write(f"for w[{INDEX}], v in inputs:" if count else "for v in inputs:", UPSTREAM)
-    indent += 4
-    first_setup = next((number for number, (_, setup, _) in enumerate(shape) if setup), None)
-    if first_setup is not None:
-        write("r = at.kernel.resources()", first_setup)
-    depths = itertools.accumulate((kind == "flatmap" for kind, _, _ in shape), initial=0)
-    for number, ((kind, setup, seeds), depth) in enumerate(zip(shape, depths, strict=False)):
-        line = _called(number, kind, depth, setup=setup, seeds=seeds)
-        write(line, number)
-        indent += 4 * line.endswith(":")
-    write(filling or "yield v")
-    indent = 4
-    write("except BaseException as error:")
-    write("    raise at.failed(error)")
-    return lines, ops
-
-
-def _called(number: int, kind: str, depth: int, *, setup: bool, seeds: bool) -> str:
-    """Write the line of one op; what follows a colon at its end is inside it."""
-    resource = f", r[{number}]" if setup else ""
-    call = f"f{number}(v{resource})"
-    match kind:
-        case "foreach":
-            return f"{call}; v = None"
-        case "filter":
-            return f"if not {call}: continue"
-        case "random":
-            seeded = f"with at.seeded({number}, {depth}): " if seeds else ""
-            return f"{seeded}v = f{number}(v, at.rng({number}, {depth}){resource})"
-        case "flatmap":
-            return f"for o[{depth}], v in enumerate({call}):"
-    return f"v = {call}"

@@ -14,7 +14,7 @@ from typing import Any
 
 from flazy.errors import FlazyError, UnserializableSample
 from flazy.located import Place
-from flazy.plan.kernel import INDEX
+from flazy.plan.loops import INDEX
 from flazy.run.runtime import Runtime
 from flazy.run.session import Nudge, Session
 from flazy.run.stages import SourceStage, Stage

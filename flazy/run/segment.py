@@ -71,7 +71,7 @@ class SegmentStage(Stage):
         batch = chain.batching.size if chain.batching is not None else 1
         self._feeder = Feeder(upstream, session, pool, hub, self._ops[0].name, batch=batch)
         self._part: Emitted | None = None
-        self._origins: list[tuple[int, ...]] | None = None
+        self._origins: Sequence[Sequence[int]] | None = None  # columns: index of the input, offset in each flatmap
         self._left: Iterator[Any] = iter(())
         self._count = 0
         self._given = 0
@@ -128,7 +128,7 @@ class SegmentStage(Stage):
         place = self._count - self._left.__length_hint__() - 1  # type: ignore[attr-defined]
         if self._origins is None:
             return self._part.origin.address(self._part.start + place)
-        index, *offsets = self._origins[place]
+        index, *offsets = [int(column[place]) for column in self._origins]
         return (*self._part.origin.address(index), *offsets)
 
     @property

@@ -18,7 +18,8 @@ from typing import Any
 from flazy.errors import BatchError, EmptyDataset, FlazyError, SourceError
 from flazy.located import Place, cause_of, located
 from flazy.plan import nodes
-from flazy.plan.kernel import INDEX, UPSTREAM, Cursor, Kernel
+from flazy.plan.kernel import Cursor, Kernel
+from flazy.plan.loops import INDEX, UPSTREAM
 from flazy.plan.planner import Chain
 from flazy.plan.sources import POSITIONED, taker
 from flazy.run.groups import Group, Rows

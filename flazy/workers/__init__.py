@@ -2,6 +2,7 @@
 
 =========  ==============================================================================
 task       one task under way in a worker: outputs, parts, what failed
+collected  what a part is made of as it comes
 loop       what a worker does with messages; the same in a process and in a thread
 process    the entry of a worker process: surroundings, output, death pipe
 launch     one worker process: start it, watch it, end it

@@ -14,8 +14,8 @@ from typing import IO, Any
 
 from flazy import errors
 from flazy.errors import WorkerError
-from flazy.plan.kernel import INDEX
 from flazy.plan.kernel import UNKNOWN as UNKNOWN_INDEX
+from flazy.plan.loops import INDEX
 from flazy.workers.contract import RECORD_BYTES, STALE
 
 __all__ = ["ROOT", "UNKNOWN", "Process", "Worker", "interpreter"]

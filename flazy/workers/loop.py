@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from flazy.collate import Batching
 from flazy.plan.kernel import Kernel
 from flazy.transport.codec import Unencodable, decode, encode
@@ -128,17 +130,18 @@ class Loop:
     def _packed(self, made: Made, work: Work) -> tuple[Payload, Made]:
         """Make a payload of a part; a value that cannot travel ends it there."""
         failure = made.failure and self._proven(made.failure)
-        head = None if made.origins is None and failure is None else (made.origins, failure and _fields(failure))
+        origins = None if made.origins is None else [np.array(column, np.int64) for column in made.origins]
+        head = None if made.origins is None and failure is None else (origins, failure and _fields(failure))
         try:
             return self._link.payload([head, *self._stretches(made, work)], work.place), made
         except Unencodable as fault:
             error = self._unencodable(made.values) or fault
             kept = error.index
             at = made.start + made.filled + kept
-            index, *offsets = made.origins[kept] if made.origins is not None else (at,)
+            index, *offsets = [column[kept] for column in made.origins] if made.origins is not None else (at,)
             failure = Failure("", index, tuple(offsets), UNSERIALIZABLE, str(error), "", "TypeError", None)
-            origins = None if made.origins is None else made.origins[:kept]
-            short = replace(made, values=made.values[:kept], origins=origins, failure=failure, last=True)
+            columns = None if made.origins is None else [column[:kept] for column in made.origins]
+            short = replace(made, values=made.values[:kept], origins=columns, failure=failure, last=True)
             return self._packed(short, work)
 
     def _stretches(self, made: Made, work: Work) -> Iterator[Stretch]:

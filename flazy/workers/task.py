@@ -7,29 +7,21 @@ as a suspended generator, so that it does not occupy its worker.
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Generator, Iterator, MutableSequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from flazy.located import cause_of
-from flazy.plan.kernel import INDEX, UNKNOWN, UPSTREAM, Cursor, Kernel
-from flazy.sample import ATOMS, Address, Origin
+from flazy.plan.kernel import UNKNOWN, Cursor, Kernel
+from flazy.plan.loops import INDEX, UPSTREAM
+from flazy.sample import Address, Origin
 from flazy.transport.places import Place
 from flazy.transport.stretches import rows_of
 from flazy.transport.wire import Task
+from flazy.workers.collected import NUMBERS, Collected, clock
 from flazy.workers.owned import is_owned
 
 __all__ = ["Failure", "Made", "Record", "Work", "idle", "work_of"]
-
-# A part of a flatmap leaves when any of these is reached.  A chain that is not a flatmap sends its task as one part.
-PART_OUTPUTS = 64
-PART_BYTES = 2**20
-PART_NANOS = 50_000_000
-
-NUMBERS = (int, float)
 
 Record = MutableSequence[int] | memoryview
 
@@ -63,6 +55,7 @@ class Failure:
 class Made:
     """A part before it is sent: values, where they came from (None: one to one), and the failure that ends them.
 
+    ``origins`` are columns: the index of the input of each value, then its offset in each flatmap.
     Before the values come ``filled`` outputs that lie in rows of a batch.  ``uniform`` is the type of all values, where
     that is known.
     """
@@ -70,7 +63,7 @@ class Made:
     start: int
     filled: int
     values: list[Any]
-    origins: list[tuple[int, ...]] | None
+    origins: list[list[int]] | None
     failure: Failure | None
     last: bool
     nanos: int
@@ -124,16 +117,16 @@ class Work:
         self._kernel = kernel
         self._record = record
         self._cursor = WorkerCursor(record, task.origin)
-        self._skip = task.skip
         self._start = task.skip
         self._index = -1
-        self._runs: Iterator[Generator[Any, None, None]] | None = None
-        self._running: Generator[Any, None, None] | None = None
+        self._collected = Collected(lambda: self.place, kernel.depth, task.skip)
+        self._runs: Iterator[Generator[None, None, None]] | None = None
+        self._running: Generator[None, None, None] | None = None
 
     def part(self) -> Made:
         """Work until a part is full or the task ends."""
-        started = time.perf_counter_ns()
-        made = Made(self._start, 0, [], None if self._kernel.one_to_one else [], None, False, 0)
+        started = clock()
+        made = Made(self._start, 0, [], None, None, False, 0)
         self._record[0], self._record[1], self._record[INDEX] = self.task.run, self.task.task, self._index
         try:
             self._fill(made, started)
@@ -141,15 +134,11 @@ class Work:
             made.failure, made.last = _failure(error), True
         except BaseException as error:  # noqa: BLE001 - inputs that cannot be decoded here; unpickling is user code
             made.failure, made.last = _failure(KernelError("", max(self._cursor.index, 0), (), error)), True
+        self._made(made)
         made.filled = self.place.filled
         self._start += made.filled + len(made.values)
-        self._made(made)
-        made.nanos = time.perf_counter_ns() - started
+        made.nanos = clock() - started
         return made
-
-    def _made(self, made: Made) -> None:
-        """Note where it is."""
-        self._index = self._cursor.index
 
     def sent(self) -> None:
         """Take in that a part was sent: what was lent is not ours any more."""
@@ -161,49 +150,34 @@ class Work:
             self._running.close()
 
     def _fill(self, made: Made, started: int) -> None:
+        collected = self._collected
+        collected.begin(started)
         if self._runs is None:
             self._runs = self._inputs()
             self._running = next(self._runs, None)
         while self._running is not None:
-            if self._fill_from(self._running, made, started):
+            for _ in self._running:
                 return
+            collected.leave_out()
             self._running = next(self._runs, None)
-            if made.values and self._running is not None:
+            if collected.values and self._running is not None:
                 return
         made.last = True
 
-    def _inputs(self) -> Iterator[Generator[Any, None, None]]:
+    def _made(self, made: Made) -> None:
+        """Take what was collected, and note where it is."""
+        made.values, made.origins = self._collected.taken()
+        self._index = self._cursor.index
+
+    def _inputs(self) -> Iterator[Generator[None, None, None]]:
         """Give the kernel over all inputs at once; in a careful attempt over each by itself."""
         stretches: list[Any] = self.task.payload.open()
         values = itertools.chain.from_iterable(map(rows_of, stretches))
         if self.task.attempt == 1:
-            yield self._kernel.run(values, self._cursor)
+            yield self._kernel.parts(values, self._cursor, self._collected, is_owned, start=0)
             return
         for index, value in enumerate(values):
-            yield self._kernel.run([value], self._cursor, start=index)
-
-    def _fill_from(self, running: Generator[Any, None, None], made: Made, started: int) -> bool:
-        """Take outputs; say whether the part is full before they end."""
-        values, origins, place = made.values, made.origins, self.place
-        assert origins is not None
-        self._leave_out(running)
-        nbytes = 0
-        for value in running:
-            values.append(value if type(value) in ATOMS else place.keep(value))
-            origins.append((self._cursor.index, *self._cursor.offsets))
-            if self._kernel.depth:
-                nbytes += size_of(value)
-                if len(values) >= PART_OUTPUTS or nbytes >= PART_BYTES or time.perf_counter_ns() - started > PART_NANOS:
-                    return True
-        return False
-
-    def _leave_out(self, running: Iterator[Any]) -> None:
-        """Make the outputs that were received before, and drop them: only then it is known what comes next."""
-        if self._skip:
-            for _ in running:
-                self._skip -= 1
-                if not self._skip:
-                    return
+            yield self._kernel.parts([value], self._cursor, self._collected, is_owned, start=index)
 
 
 class StraightWork(Work):
@@ -285,19 +259,6 @@ def _as_it_is(value: Any) -> Any:
 def idle(record: Record) -> None:
     """Note that nothing runs."""
     record[1] = -1
-
-
-def size_of(value: Any) -> int:
-    """Estimate what a value weighs: its arrays and strings."""
-    if isinstance(value, np.ndarray):
-        return value.nbytes
-    if isinstance(value, bytes | str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(map(size_of, value.values()))
-    if isinstance(value, list | tuple):
-        return sum(map(size_of, value))
-    return 16
 
 
 def _failure(error: KernelError) -> Failure:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flazy.plan.kernel import UPSTREAM, Cursor, Kernel, Op
+from flazy.plan.kernel import Cursor, Kernel, Op
+from flazy.plan.loops import UPSTREAM
 
 
 class Place(Exception):

@@ -66,7 +66,8 @@ def opened(result):
     """Give origins, failure and values of a part."""
     head, *stretches = result.payload.open()
     origins, failure = head or (None, None)
-    return origins, failure, [sample for stretch in stretches for sample in rows_of(stretch)]
+    values = [sample for stretch in stretches for sample in rows_of(stretch)]
+    return origins and [column.tolist() for column in origins], failure, values
 
 
 def values_of(link):

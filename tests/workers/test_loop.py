@@ -8,6 +8,7 @@ import pytest
 
 from flazy.plan.kernel import Kernel
 from flazy.transport.wire import Close, Granted, Hello, Open, Refused
+from flazy.workers.collected import PART_OUTPUTS as PART
 from flazy.workers.loop import UNSERIALIZABLE, Loop
 from tests.workers.fakes import RUN, FakeLink, op, opened, serve, task, values_of
 
@@ -41,7 +42,7 @@ def test_lowest_task_runs_first():
 def test_filter_sends_where_its_outputs_came_from():
     (result,) = serve([op("filter", lambda x: x % 2)], task(0, 1, 2, 3)).results
 
-    assert ([(0,), (2,)], None, [1, 3]) == opened(result)
+    assert ([[0, 2]], None, [1, 3]) == opened(result)
 
 
 def test_task_without_outputs_ends_with_an_empty_part():
@@ -50,21 +51,26 @@ def test_task_without_outputs_ends_with_an_empty_part():
     assert (0, True) == (result.outputs, result.last)
 
 
-def test_flatmap_stops_where_its_credit_ends():
-    link = serve([op("flatmap", range)], task(0, 1000, credit=3))
+def extents(link):
+    return [(result.start, result.outputs, result.last) for result in link.results]
 
-    assert [(0, 64, False), (64, 64, False), (128, 64, False)] == [(r.start, r.outputs, r.last) for r in link.results]
+
+def test_flatmap_stops_where_its_credit_ends():
+    link = serve([op("flatmap", range)], task(0, 5 * PART, credit=3))
+
+    assert [(0, PART, False), (PART, PART, False), (2 * PART, PART, False)] == extents(link)
 
 
 def test_grant_wakes_a_suspended_task_where_it_stopped():
-    link = serve([op("flatmap", range)], task(0, 150, credit=1), None, Granted(RUN, 0, 1), None, Granted(RUN, 0, 1))
+    grants = None, Granted(RUN, 0, 1), None, Granted(RUN, 0, 1)
+    link = serve([op("flatmap", range)], task(0, 2 * PART + 22, credit=1), *grants)
 
-    assert [(0, 64, False), (64, 64, False), (128, 22, True)] == [(r.start, r.outputs, r.last) for r in link.results]
-    assert list(range(150)) == [value for part in values_of(link) for value in part]
+    assert [(0, PART, False), (PART, PART, False), (2 * PART, 22, True)] == extents(link)
+    assert list(range(2 * PART + 22)) == [value for part in values_of(link) for value in part]
 
 
 def test_task_out_of_credit_does_not_occupy_its_worker():
-    link = serve([op("flatmap", range)], task(0, 1000, credit=1), None, task(1, 3))
+    link = serve([op("flatmap", range)], task(0, 2 * PART, credit=1), None, task(1, 3))
 
     assert [(0, False), (1, True)] == [(r.task, r.last) for r in link.results]
 
