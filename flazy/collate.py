@@ -79,7 +79,7 @@ def collate(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str = "")
 
 
 def is_uniform(rows: Sequence[Any]) -> bool:
-    """Say whether any part of the rows, collated, is the same part of all of them collated at once, if `is_settled`.
+    """Say whether any part of the rows, collated, is the same part of all of them collated at once, if that `is_settled`.
 
     So for numbers of one Python type and for arrays of one dtype, alone or in dicts and tuples; not for text, whose
     dtype depends on the longest.
@@ -96,13 +96,15 @@ def is_uniform(rows: Sequence[Any]) -> bool:
     return type(first) in NUMBERS or (type(first) is np.ndarray and len({row.dtype for row in rows}) == 1)
 
 
-def is_settled(batch: Any) -> bool:
-    """Say whether no leaf has a dtype that one large Python int may have brought about."""
+def is_settled(batch: Any, first: Any, default_dtype: DTypeLike | None) -> bool:
+    """Say whether no leaf has its dtype by the doing of one large Python int; ``first`` is one of the rows."""
+    if default_dtype is not None:
+        return True
     if type(batch) is dict:
-        return all(map(is_settled, batch.values()))
+        return all(is_settled(part, first[key], None) for key, part in batch.items())
     if type(batch) is tuple:
-        return all(map(is_settled, batch))
-    return isinstance(batch, np.ndarray) and batch.dtype.kind != "O" and batch.dtype != np.uint64
+        return all(is_settled(part, other, None) for part, other in zip(batch, first, strict=True))
+    return type(first) is not int or batch.dtype == np.int64
 
 
 def shape_of(sample: Any) -> Any:

@@ -112,7 +112,7 @@ def _batches(rows: list[Any], batching: Batching, uniform: type | None) -> Itera
     for start in range(0, len(rows), step):
         run = rows[start : start + step]
         made = batching.collate(run)
-        if len(run) == size or is_settled(made):
+        if len(run) == size or is_settled(made, run[0], batching.default_dtype):
             yield BATCHES, len(run), made
         else:
             yield from ((BATCHES, size, batching.collate(run[at : at + size])) for at in range(0, len(run), size))

@@ -75,7 +75,8 @@ def batches(stretches, size, dtype=np.float32):
     return [group.collate(dtype) for group in grouped(((stretch, None) for stretch in through(stretches)), size)]
 
 
-numbers = st.lists(st.integers(-(2**70), 2**70) | st.integers(-9, 9) | st.floats() | st.booleans(), max_size=40)
+large = st.sampled_from([2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1])  # where numpy changes its mind
+numbers = st.lists(st.integers(-(2**70), 2**70) | st.integers(-9, 9) | large | st.floats() | st.booleans(), max_size=40)
 
 
 @given(rows=numbers, size=st.integers(1, 7), position=st.integers(0, 6), dtype=st.sampled_from([None, np.float32, int]))
@@ -114,6 +115,14 @@ def test_samples_batch_alike_in_workers_and_here(made, size, position):
     stretches = [*arranged(before), *gathered(rows, Batching(size, None), position)]
 
     assert same(expected, outcome(lambda: batches(stretches, size, None)))
+
+
+@pytest.mark.parametrize("odd", [2**63, 2**64, -(2**63) - 1])
+def test_one_large_int_changes_the_dtype_of_its_own_batch_alone(odd):
+    rows = [*range(-8, 0), odd, *range(7)]
+    expected = [collate(rows[start : start + 4], None) for start in range(0, 16, 4)]
+
+    assert same(expected, batches(gathered(rows, Batching(4, None), 0), 4, None))
 
 
 def test_batches_of_numbers_are_laid_end_to_end():
