@@ -79,7 +79,7 @@ def collate(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str = "")
 
 
 def is_uniform(rows: Sequence[Any]) -> bool:
-    """Say whether any part of the rows, collated, is the same part of all of them collated at once, if that `is_settled`.
+    """Say whether any part of the rows, collated, is that part of all of them collated at once, if that `is_settled`.
 
     So for numbers of one Python type and for arrays of one dtype, alone or in dicts and tuples; not for text, whose
     dtype depends on the longest.

@@ -10,10 +10,6 @@ map's value is to become, so that a tuple in a tuple needs no packer in a packer
     marked    {ext(TUPLE, b""): [1, 2]}             (1, 2)
               {ext(ARRAY, b""): [dtype, shape, order, data or nil]}
 
-A list of values is a msgpack list, but for two that are written as a whole, in time that does not depend on their
-number or hardly: a range, which is a leaf in the place of the list, and the rows of an array, which is an array there.
-Both are read as lists.
-
 Small plain arrays are maps just as ``msgpack_numpy.encode`` makes them.  Large arrays and whatever must be pickled
 lie outside (``data`` is nil, ``ext(PICKLED)`` is empty) and are referred to by order alone: the reader comes upon
 the references in the order in which the writer made them, so a reference can be neither out of range nor doubled.
@@ -34,8 +30,6 @@ import numpy as np
 
 from flazy.transport import arrays
 from flazy.transport.arrays import Array, Buffer
-
-WHOLE: Final = 2**17  # values, at most, in what is written as a whole: a few bytes may claim no more memory than that
 
 INLINE: Final = 16 * 1024  # bytes; from here on an array is a frame of its own: two copies saved against one more frame
 
@@ -88,10 +82,7 @@ class Writer:
         Refused
             The writer is then of no further use.
         """
-        if type(values) is not list:
-            if _is_whole(values):
-                return bytes(msgpack.packb(values, default=self._default, strict_types=True))
-            values = list(values)
+        values = list(values)
         try:
             packed: bytes = msgpack.Packer(default=self._default, strict_types=True).pack(values)
         except (ValueError, TypeError, OverflowError):  # too deep, too large, a cycle, a lone surrogate
@@ -180,16 +171,6 @@ class Writer:
 @lru_cache(maxsize=1024)
 def _plain_name(dtype: arrays.DType) -> str | None:
     return dtype.str if arrays.is_plain(dtype) else None
-
-
-def _is_whole(values: Any) -> bool:
-    """Tell whether values are written as a whole."""
-    if type(values) is np.ndarray:
-        if (told := arrays.describe(values.dtype)) is None or not 0 < max(values.shape[:1], default=0) <= WHOLE:
-            return False
-        # Of long and long long, which are one in an array, a scalar is either.
-        return values.ndim > 1 or arrays.rebuild(told).type is values.dtype.type
-    return type(values) is range and len(values[: WHOLE + 1]) <= WHOLE
 
 
 class _Whole:

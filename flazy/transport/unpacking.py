@@ -60,8 +60,6 @@ class Reader:
             strict_map_key=False,
             unicode_errors="surrogatepass",
         )
-        if type(values) is range or type(values) is np.ndarray:
-            values = _read_whole(values)
         if type(values) is not list:
             raise ProtocolError(f"a {type(values).__name__} in the place of a list of values")
         if self._frames or self._opaque or self._unused_marks:
@@ -120,14 +118,6 @@ def _has_plain_maps_only(packed: bytes) -> bool:
     if not any(0x80 <= byte <= 0x8F or 0xDE <= byte <= 0xDF for byte in packed[start : start + 2]):
         return False  # looking through it would take longer than it saves
     return not (_MARK in packed or packing.ND_KEY in packed or packing.COMPLEX_KEY in packed)
-
-
-def _read_whole(values: Any) -> list[Any]:
-    if type(values) is np.ndarray and not values.ndim:
-        raise ProtocolError("an array without dimensions in the place of a list of values")
-    if len(values) > packing.WHOLE:
-        raise ProtocolError(f"{len(values)} values as a whole, where {packing.WHOLE} are the most")
-    return list(values)
 
 
 def _listed(payload: object) -> list[Any]:
