@@ -13,6 +13,7 @@ from flazy.transport.places import Place
 __all__ = ["NUMBERS", "PART_OUTPUTS", "Collected", "clock", "size_of"]
 
 NUMBERS = (int, float)
+WEIGHTLESS = {*NUMBERS, bool, type(None)}
 clock = time.perf_counter_ns
 
 # A part of a flatmap leaves when any of these is reached.  A chain that is not a flatmap sends its task as one part.
@@ -63,7 +64,9 @@ class Collected:
         count = len(self.values)
         if not self._depth or not count:
             return 1 if self._depth else PART_OUTPUTS
-        self._weight += sum(size_of(value) for value in self.values[self._weighed :] if type(value) not in NUMBERS)
+        new = self.values[self._weighed :]
+        if not set(map(type, new)) <= WEIGHTLESS:
+            self._weight += sum(map(size_of, new))
         self._weighed = count
         taken = clock() - self._started
         if count >= PART_OUTPUTS or self._weight >= PART_BYTES or taken >= PART_NANOS:
