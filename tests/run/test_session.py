@@ -5,7 +5,6 @@ import pytest
 from flazy.core.events import Blame, Grant
 from flazy.plan.where import Processes
 from flazy.run.session import CHUNK_LARGEST, SAMPLES_PER_WORKER, Emitted, Poisoned, Session
-from flazy.transport import packing
 from tests.run.bench import MS, Bench, FakePool
 
 
@@ -122,10 +121,6 @@ def test_chunks_grow_by_a_factor_at_a_time_to_a_largest():
         bench.session.taken(task)
 
     assert [1, 8, 64, 512, 4096, CHUNK_LARGEST, CHUNK_LARGEST] == sizes
-
-
-def test_largest_chunk_of_a_range_travels_as_three_numbers():
-    assert CHUNK_LARGEST <= packing.WHOLE
 
 
 def test_tiny_samples_are_bounded_in_number_although_their_tasks_are_few():
