@@ -12,7 +12,6 @@ from typing import Protocol
 
 import zmq
 
-from flazy.collate import Batching
 from flazy.transport.arena import Block, Span, Window
 from flazy.transport.layout import Layout
 from flazy.transport.payload import Encoded, Payload, Placed
@@ -40,7 +39,7 @@ class Link(Protocol):
     def arranged(self, values: Sequence[object], uniform: type | None) -> list[Stretch]:
         """Put values, which may be known to be of one type, into the form in which they travel best."""
 
-    def place(self, task: Task, batching: Batching | None) -> Place:
+    def place(self, task: Task) -> Place:
         """Give the place for what a task gives."""
 
 
@@ -83,7 +82,7 @@ class SocketLink:
         """Lay numbers and small arrays end to end."""
         return arranged(values, uniform)
 
-    def place(self, task: Task, batching: Batching | None) -> Place:
+    def place(self, task: Task) -> Place:
         """Give the block that came with a task, if one did."""
         if task.slab is None:
             return Place(self._window, task.block)

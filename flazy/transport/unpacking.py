@@ -21,7 +21,6 @@ from flazy.errors import ProtocolError
 from flazy.transport import arrays, packing
 from flazy.transport.arrays import Array, Buffer
 
-_MARK: Final = b"\xc7\x00"  # how msgpack begins an extension without a payload
 _IN_ORDER: Final = (b"nd", b"type", b"kind", b"shape", b"data")  # the keys of msgpack-numpy's arrays, as it writes them
 _INTERFACE: Final = frozenset(_IN_ORDER)
 _NUMBERS: Final = {code.encode(): np.dtype(code) for code in "?bBhHiIlLqQefdgFDG"}
@@ -52,10 +51,9 @@ class Reader:
         ProtocolError
             What is here was recognised as wrong; msgpack, numpy and pickle raise whatever they like.
         """
-        packed = bytes(skeleton)
         values = msgpack.unpackb(
-            packed,
-            object_hook=None if _has_plain_maps_only(packed) else self._on_map,
+            skeleton,
+            object_hook=self._on_map,
             ext_hook=self._on_ext,
             strict_map_key=False,
             unicode_errors="surrogatepass",
@@ -107,17 +105,6 @@ class _Mark:
 
 
 _MARKS: Final = {code: _Mark(code) for code in packing.MARKS}
-
-
-def _has_plain_maps_only(packed: bytes) -> bool:
-    """Tell, where the values seem to be maps, that none is to become something else: a call for each costs as much.
-
-    One that is spelled in another way than msgpack spells it stays a map, or its mark is left over.
-    """
-    start = {0xDC: 3, 0xDD: 5}.get(packed[0], 1) if packed else 0
-    if not any(0x80 <= byte <= 0x8F or 0xDE <= byte <= 0xDF for byte in packed[start : start + 2]):
-        return False  # looking through it would take longer than it saves
-    return not (_MARK in packed or packing.ND_KEY in packed or packing.COMPLEX_KEY in packed)
 
 
 def _listed(payload: object) -> list[Any]:

@@ -93,7 +93,7 @@ class Loop:
                 except BaseException:  # noqa: BLE001 - a module that cannot be imported here may raise anything
                     self._link.send(Refused(self._worker, message.run, traceback.format_exc()))
             case Task() if message.run in self._kernels:
-                place = self._link.place(message, self._batchings[message.run])
+                place = self._link.place(message)
                 self._works[message.run, message.task] = work_of(
                     message, self._kernels[message.run], self._record, place, self._swift.get(message.run)
                 )

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from flazy.collate import Batching
 from flazy.core.events import Blame, Grant, Send
 from flazy.errors import WorkerError
 from flazy.plan.kernel import Kernel, Op
@@ -119,7 +118,7 @@ class _Queues:
         """Leave values as they are."""
         return [(ROWS, len(values), values)]
 
-    def place(self, task: Task, batching: Batching | None) -> Place:
+    def place(self, task: Task) -> Place:
         """Give a place that copies."""
         return Place()
 

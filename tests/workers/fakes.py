@@ -38,7 +38,7 @@ class FakeLink:
     def arranged(self, values, uniform):
         return arranged(values, uniform)
 
-    def place(self, task, batching):
+    def place(self, task):
         return Place()
 
     @property
