@@ -9,19 +9,24 @@ from flazy.run.ending import shutdown  # at once, since it also sees to the end 
 if _typing.TYPE_CHECKING:
     from flazy import errors
     from flazy.datasets import Dataset
-    from flazy.errors import BatchError, FlazyError, PoisonSample, SampleError, SourceError, WorkerError
+    from flazy.errors import BatchError, FlazyError, PoisonSample, SampleError, SampleTimeout, SourceError, WorkerError
+    from flazy.plan.policy import SKIP, Retry, SampleRef
     from flazy.plan.where import Processes, Threads
 
 # Silent unless the user configures logging; without a handler Python would print our warnings.
 _logging.getLogger("flazy").addHandler(_logging.NullHandler())
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - in the order of sorted()
     "BatchError",
     "Dataset",
     "FlazyError",
     "PoisonSample",
     "Processes",
+    "Retry",
+    "SKIP",
     "SampleError",
+    "SampleRef",
+    "SampleTimeout",
     "SourceError",
     "Threads",
     "WorkerError",
@@ -29,7 +34,11 @@ __all__ = [
     "shutdown",
 ]
 
-_PLACES = {"Dataset": "datasets", "Processes": "plan.where", "Threads": "plan.where"}
+_PLACES = {
+    "Dataset": "datasets",
+    **dict.fromkeys(["Processes", "Threads"], "plan.where"),
+    **dict.fromkeys(["SKIP", "Retry", "SampleRef"], "plan.policy"),
+}
 
 
 def __getattr__(name: str) -> _typing.Any:

@@ -17,6 +17,7 @@
     │   └── MissingExtra                + ImportError
     ├── SampleError                     + the class of the user's exception
     │   ├── PoisonSample                a sample that kills its workers
+    │   ├── SampleTimeout               + TimeoutError   (a sample that takes longer than it may)
     │   └── UnserializableSample        + TypeError
     ├── SourceError                     + the class of the source's exception
     ├── LengthMismatch                  + ValueError   (columns, or datasets of a zip)
@@ -30,6 +31,10 @@
     ├── WorkerError                     + RuntimeError
     │   └── WorkerPoolBroken
     └── ProtocolError                   + ValueError
+
+    UserWarning
+    ├── SkippedSamples                  what a pass left out
+    └── SlowSample                      a function that may hang
 
 A message says what happened, at which stage and sample, and what to do.  All of them can be pickled.
 Nothing here knows of plans, workers or sockets; how a located error is *made* from a user's exception
@@ -59,6 +64,9 @@ __all__ = [
     "ProtocolError",
     "ReadError",
     "SampleError",
+    "SampleTimeout",
+    "SkippedSamples",
+    "SlowSample",
     "SourceError",
     "UnknownLength",
     "UnserializableFunction",
@@ -154,7 +162,35 @@ class SampleError(FlazyError):
 
 
 class PoisonSample(SampleError):
-    """A sample whose worker died again and again while it ran."""
+    """A sample whose worker died again and again while it ran.
+
+    Attributes are those of `SampleError`; ``worker`` is the last that died, and ``traceback`` its stack where it could
+    still be written.
+
+    Attributes
+    ----------
+    signal : int or None
+        The signal that ended the last of them.
+    exitcode : int or None
+        Its exit code, if it was no signal.
+    """
+
+    signal: int | None = None
+    exitcode: int | None = None
+
+
+class SampleTimeout(SampleError, TimeoutError):
+    """A sample on which a function worked for longer than ``Processes(n, timeout=…)`` allows; its worker was ended.
+
+    Attributes are those of `SampleError`; ``traceback`` is the stack of the worker at that moment.
+
+    Attributes
+    ----------
+    seconds : float
+        The limit.
+    """
+
+    seconds: float = 0.0
 
 
 class UnserializableSample(SampleError, TypeError):
@@ -220,3 +256,11 @@ class WorkerPoolBroken(WorkerError):
 
 class ProtocolError(FlazyError, ValueError):
     """Bytes from a worker that are not what the protocol allows."""
+
+
+class SkippedSamples(UserWarning):
+    """Samples were left out, as ``on_error=`` asked for; given once, at the end of a pass, with a list."""
+
+
+class SlowSample(UserWarning):
+    """A function works on one sample for so long that it may hang; given every 30 s, with the stack of its worker."""

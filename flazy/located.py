@@ -20,7 +20,7 @@ from flazy.errors import SampleError, SourceError
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Cause", "Place", "cause_of", "located"]
+__all__ = ["Cause", "Place", "cause_of", "located", "placed"]
 
 LONGEST_TEXT = 64 * 1024
 OURS = str(pathlib.Path(__file__).parent / "_")[:-1]  # with the separator: ``flazy-demo`` beside it is the user's
@@ -79,9 +79,21 @@ def located(cause: Cause, place: Place, kind: type[Located] = SampleError) -> Lo
     return error
 
 
-def _text(cause: Cause, place: Place) -> str:
+def placed(error: Located, place: Place) -> Located:
+    """Add to an error of our own where it belongs; what it says and its stack stay."""
+    stack = f"\n\nThe stack of {place.worker}:\n{error.traceback}" if error.traceback else ""
+    error.args = (f"{_failed(place)}: {error}{stack}",)
+    error.stage, error.address, error.cycle, error.worker = place.stage, place.address, place.cycle, place.worker
+    return error
+
+
+def _failed(place: Place) -> str:
     where = f"sample {_spell(place.address)}" + (f" of cycle {place.cycle}" if place.cycle else "")
-    text = f"{place.stage} failed on {where}: {cause.name}"
+    return f"{place.stage} failed on {where}"
+
+
+def _text(cause: Cause, place: Place) -> str:
+    text = f"{_failed(place)}: {cause.name}"
     if cause.message:
         text += f": {cause.message}"
     if place.worker is None:

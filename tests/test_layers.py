@@ -28,7 +28,10 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "writers": ("readers", "errors", "sample"),
     "readers": ("errors", "sample"),
     "run": ("plan", "workers", "transport", "core", *BASE),
-    "workers": ("transport", "plan.kernel", "plan.loops", "plan.shipping", "plan.where", "core.events", *BASE),
+    "workers": (
+        *("transport", "core.events", *BASE),
+        *("plan.guard", "plan.kernel", "plan.loops", "plan.policy", "plan.shipping", "plan.where"),
+    ),
     "transport": ("errors", "sample", "collate"),
     "plan": BASE,
     "core": (),
@@ -86,6 +89,7 @@ FORBIDDEN: dict[str, str] = {
 # (module, forbidden thing) -> why it is right there.
 PERMITS: dict[tuple[str, str], str] = {
     ("workers.cli", "print"): "a command line speaks to the person who typed it",
+    ("plan.guard", "sleep"): "between two tries it waits for as long as its user has asked for",
     ("workers.relay", "silence"): "the caller's streams and log filters raise what they like, and the relay goes on",
     ("located", "silence"): "an attribute of a user's exception may fail to be read or set in any way it likes",
 }

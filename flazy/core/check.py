@@ -9,8 +9,9 @@ The one rule: nothing here calls a method of the dispatcher, so that a wrong rul
 
 from __future__ import annotations
 
-from flazy.core.dispatch import Dispatcher, _Task
+from flazy.core.dispatch import Dispatcher
 from flazy.core.events import Poison
+from flazy.core.state import Task
 
 __all__ = ["validate"]
 
@@ -70,14 +71,13 @@ def _check_order(dispatcher: Dispatcher) -> None:
             assert not task.held, "order: what may be emitted is emitted"
 
 
-def _check_task(dispatcher: Dispatcher, task: _Task) -> None:
+def _check_task(dispatcher: Dispatcher, task: Task) -> None:
     limit = dispatcher._limits.credit if task.attempt == 1 else 1
     waiting = sum(outputs for _, outputs, _ in task.held) + sum(outputs for outputs, _ in task.emitted)
     outstanding = len(task.held) + len(task.emitted)
     poisons = int(task.done and bool(task.deaths))  # at most: a task that was blamed may also have ended well
-    deaths = sum(len(deaths) for deaths in task.deaths.values())
     assert task.received == task.taken + waiting, "outputs: received = taken + waiting"
-    assert task.attempt == 1 + deaths, "attempt: one more for each death that the task is blamed for"
+    assert task.attempt == 1 + len(task.deaths), "attempt: one more for each death that the task is blamed for"
     assert outstanding <= dispatcher._limits.credit + poisons, "memory: parts of a task within its credit"
     if task.worker is None:
         assert task.permits == 0, "credit: nobody may send parts of a task without owner"

@@ -9,12 +9,12 @@ so that ``tests/core/test_mutants.py`` can break it alone; ``check.validate`` as
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import assert_never
 
 from flazy.core.events import (
     Accepted,
+    Blame,
     Command,
     Drop,
     Emit,
@@ -27,41 +27,12 @@ from flazy.core.events import (
     Poison,
     Send,
     Taken,
+    Verdict,
 )
 from flazy.core.limits import Limits
+from flazy.core.state import Death, Task, Worker
 
 __all__ = ["Dispatcher"]
-
-
-@dataclass(slots=True)
-class _Task:
-    """An open task; ``held`` is (command, outputs, nbytes) to be emitted, ``emitted`` (outputs, nbytes) to be taken."""
-
-    number: int
-    inputs: object
-    samples: int
-    nbytes: int
-    attempt: int = 1
-    worker: int | None = None
-    permits: int = 0  # parts that the present owner may still send
-    received: int = 0
-    taken: int = 0
-    done: bool = False
-    held: list[tuple[Emit | Poison, int, int]] = field(default_factory=list)
-    emitted: list[tuple[int, int]] = field(default_factory=list)
-    deaths: dict[int | None, list[tuple[bool, str]]] = field(default_factory=dict)  # by index: (own, reason)
-
-    @property
-    def outstanding(self) -> int:
-        return len(self.held) + len(self.emitted)
-
-
-@dataclass(slots=True)
-class _Worker:
-    """A joined worker, its unfinished tasks, and how many of them occupy it."""
-
-    tasks: dict[int, _Task] = field(default_factory=dict)
-    load: int = 0
 
 
 class Dispatcher:
@@ -91,8 +62,8 @@ class Dispatcher:
         self._limits = limits
         self._slots = limits.slots
         self._ordered = ordered
-        self._tasks: dict[int, _Task] = {}  # the open ones, lowest first: they come in numbered without gaps
-        self._workers: dict[int, _Worker] = {}
+        self._tasks: dict[int, Task] = {}  # the open ones, lowest first: they come in numbered without gaps
+        self._workers: dict[int, Worker] = {}
         self._used: set[int] = set()  # numbers of all workers that ever joined
         self._free: set[int] = set()  # workers whose load leaves a slot
         self._pending: list[int] = []  # heap of the tasks that are neither done nor owned
@@ -189,7 +160,7 @@ class Dispatcher:
             raise AssertionError(f"task {self._next} should come next, with sizes of 0 or more: {event}")
         if not self.has_room(event.samples):
             raise AssertionError(f"task {event.task} was accepted without room, {len(self._tasks)} are open")
-        self._tasks[event.task] = _Task(event.task, event.inputs, event.samples, event.nbytes)
+        self._tasks[event.task] = Task(event.task, event.inputs, event.samples, event.nbytes)
         self._next += 1
         self._samples += event.samples
         self._input_nbytes += event.nbytes
@@ -200,7 +171,7 @@ class Dispatcher:
         if event.worker in self._used:
             raise AssertionError(f"the number of worker {event.worker} was used before")
         self._used.add(event.worker)
-        self._workers[event.worker] = _Worker()
+        self._workers[event.worker] = Worker()
         self._free.add(event.worker)
         return []
 
@@ -215,7 +186,7 @@ class Dispatcher:
         commands: list[Command] = []
         for task in tasks:
             if event.blame is not None and event.blame.task == task.number:
-                commands += self._died(task, event.blame.index, event.reason, own=event.blame.own)
+                commands += self._died(task, event.blame, event.reason)
             else:
                 self._give_back(task)
         return commands
@@ -262,10 +233,13 @@ class Dispatcher:
             worker = min(self._free, key=lambda number: (self._workers[number].load, number))
             task = self._tasks[heappop(self._pending)]
             self._place(task, worker, self._credit(task))
-            commands.append(Send(worker, task.number, task.inputs, task.attempt, self._skip(task), task.permits))
+            verdicts = tuple(task.verdicts.values())
+            commands.append(
+                Send(worker, task.number, task.inputs, task.attempt, self._skip(task), task.permits, verdicts)
+            )
         return commands
 
-    def _place(self, task: _Task, worker: int | None, permits: int) -> None:
+    def _place(self, task: Task, worker: int | None, permits: int) -> None:
         """Change owner and permits; the only writer of both, so that loads cannot drift."""
         if task.worker is not None:
             self._add_load(task.worker, -self._occupies(task))
@@ -285,7 +259,7 @@ class Dispatcher:
         else:
             self._free.discard(number)
 
-    def _occupies(self, task: _Task) -> bool:
+    def _occupies(self, task: Task) -> bool:
         """Out of credit is off the worker: all might wait on later tasks while the lowest one finds no worker."""
         return task.permits > 0
 
@@ -293,11 +267,11 @@ class Dispatcher:
         """Parts over the byte limit stop what is new, but never the task that the others wait for."""
         return self._part_nbytes < self._limits.nbytes or number == self._head
 
-    def _is_owner(self, task: _Task, worker: int) -> bool:
+    def _is_owner(self, task: Task, worker: int) -> bool:
         """Fence: whoever was declared lost too early cannot do harm, for its number never comes again."""
         return task.worker == worker
 
-    def _refuse_foul(self, task: _Task, part: Part) -> None:
+    def _refuse_foul(self, task: Task, part: Part) -> None:
         if task.permits < 1:
             raise ValueError(f"worker {part.worker} sent more parts of task {part.task} than it was granted")
         if part.start != task.received or part.outputs < 0 or part.nbytes < 0:
@@ -305,24 +279,24 @@ class Dispatcher:
 
     # Credit: what is outstanding plus what the owner may still send is within the limit, over all attempts ----
 
-    def _limit(self, task: _Task) -> int:
+    def _limit(self, task: Task) -> int:
         """From the second attempt on one part at a time, so that the deadly sample alone is lost with its worker."""
         return self._limits.credit if task.attempt == 1 else 1
 
-    def _credit(self, task: _Task) -> int:
+    def _credit(self, task: Task) -> int:
         return max(0, self._limit(task) - task.outstanding)
 
-    def _skip(self, task: _Task) -> int:
+    def _skip(self, task: Task) -> int:
         return task.received
 
-    def _grant(self, task: _Task) -> list[Command]:
+    def _grant(self, task: Task) -> list[Command]:
         parts = self._credit(task) - task.permits
         if task.worker is None or parts <= 0:
             return []
         self._place(task, task.worker, task.permits + parts)
         return [Grant(task.worker, task.number, parts)]
 
-    def _hand_on(self, task: _Task) -> list[Command]:
+    def _hand_on(self, task: Task) -> list[Command]:
         """Emit what this task may emit and, where it was the head and is done, what it kept waiting."""
         commands: list[Command] = []
         if self._may_emit(task):
@@ -331,10 +305,10 @@ class Dispatcher:
             self._advance(commands)
         return commands
 
-    def _may_emit(self, task: _Task) -> bool:
+    def _may_emit(self, task: Task) -> bool:
         return not self._ordered or task.number == self._head
 
-    def _release(self, task: _Task, commands: list[Command]) -> None:
+    def _release(self, task: Task, commands: list[Command]) -> None:
         for command, outputs, nbytes in task.held:
             commands.append(command)
             task.emitted.append((outputs, nbytes))
@@ -350,28 +324,58 @@ class Dispatcher:
                     return
             self._head += 1
 
-    def _finish(self, task: _Task) -> list[Command]:
+    def _finish(self, task: Task) -> list[Command]:
         self._place(task, None, 0)
         task.done = True
         return self._hand_on(task)
 
-    def _give_back(self, task: _Task) -> None:
+    def _give_back(self, task: Task) -> None:
         self.redispatched += 1
         heappush(self._pending, task.number)
 
-    def _died(self, task: _Task, index: int | None, reason: str, *, own: bool) -> list[Command]:
-        """Count a death against the sample that was running; others were bystanders and are not slowed down."""
-        deaths = task.deaths.setdefault(index, [])
-        deaths.append((own, reason))
+    def _died(self, task: Task, blame: Blame, reason: object) -> list[Command]:
+        """Count a death against the call that was running; others were bystanders and are not slowed down."""
+        task.deaths.append(Death(blame, reason, task.received))
         task.attempt += 1
-        if index is not None:
-            deaths = task.deaths.get(None, []) + deaths  # what died in the task, then here, died here before
-        if index is None or not self._is_poison(deaths):
-            self._give_back(task)
-            return []
-        task.held.append((Poison(task.number, index, tuple(reason for _, reason in deaths)), 0, 0))
-        return self._finish(task)
+        counted = self._counted(task, blame)
+        # The place is exact from the second attempt on.
+        if len(blame.place) > 1 and (blame.overdue or self._is_poison([death.blame.own for death in counted])):
+            return self._condemn(task, blame, tuple([death.reason for death in counted]))
+        self._give_back(task)
+        return []
 
-    def _is_poison(self, deaths: list[tuple[bool, str]]) -> bool:
-        own = sum(own for own, _ in deaths)
-        return own >= self._limits.own_deaths or len(deaths) - own >= self._limits.kills
+    def _counted(self, task: Task, blame: Blame) -> list[Death]:
+        """Give the deaths that add up: what died in the task, or on this input, and then here, died here before.
+
+        Kills from outside do so only while no output comes in between: a call that goes on for long meets many.
+        """
+        known = ((), blame.place[:1], blame.place)
+        return [
+            death
+            for death in task.deaths
+            if death.blame.place in known
+            and death.blame.overdue == blame.overdue
+            and (death.blame.own or blame.overdue or death.received == task.received)
+        ]
+
+    def _is_poison(self, own: list[bool]) -> bool:
+        return sum(own) >= self._limits.own_deaths or len(own) - sum(own) >= self._limits.kills
+
+    def _condemn(self, task: Task, blame: Blame, reasons: tuple[object, ...]) -> list[Command]:
+        """Let the task go on without the call; end it there where that does not help."""
+        verdict = Verdict(blame.place, self._given(task, blame), blame.overdue, reasons)
+        if not self._helps(task, verdict):
+            task.held.append((Poison(task.number, verdict), 0, 0))
+            return self._finish(task)
+        task.verdicts[blame.place] = verdict
+        self._give_back(task)
+        return []
+
+    def _given(self, task: Task, blame: Blame) -> int:
+        return max(0, task.received - blame.made)
+
+    def _helps(self, task: Task, verdict: Verdict) -> bool:
+        """Say whether a worker that knows the verdict may get by; one that knew it already did not."""
+        if verdict.overdue:
+            return len(verdict.reasons) <= self._limits.overdue
+        return verdict.place not in task.verdicts

@@ -25,6 +25,7 @@ __all__ = [
     "Poison",
     "Send",
     "Taken",
+    "Verdict",
 ]
 
 
@@ -53,16 +54,29 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """Which input was running when a worker died, and whether the death was its own doing.
+    """What was running when a worker died, and whose doing the death was.
 
-    ``index`` None: one of the task, nobody knows which.
-    ``own`` is true for a crash or an exit of the worker itself (SIGSEGV, SIGABRT, ``os._exit`` …), false for
-    a signal that others send (SIGKILL, SIGTERM).
+    Parameters
+    ----------
+    task
+        The task.
+    place
+        Which call: the index of the input, the number of the function, its offsets in flatmaps.  Where only the input
+        is known, its index alone; where nobody knows which it was, nothing.
+    own
+        True for a crash or an exit of the worker itself (SIGSEGV, SIGABRT, ``os._exit`` …), false for a signal that
+        others send (SIGKILL, SIGTERM).
+    overdue
+        The worker was ended because the call took longer than it may.
+    made
+        Outputs of the task that were made before the call began.
     """
 
     task: int
-    index: int | None
+    place: tuple[int, ...]
     own: bool
+    overdue: bool = False
+    made: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +84,7 @@ class Lost:
     """A worker is gone, confirmed; nothing that it still seems to send counts."""
 
     worker: int
-    reason: str = ""
+    reason: object = ""
     blame: Blame | None = None
 
 
@@ -105,11 +119,26 @@ class Paced:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """A call that is not made again: it killed its workers too often, or took too long.
+
+    ``place`` is that of `Blame`; ``given`` so many outputs of the call were received; ``reasons`` are those of the
+    deaths that count, oldest first.
+    """
+
+    place: tuple[int, ...]
+    given: int
+    overdue: bool
+    reasons: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Give a task to a worker: leave out its first ``skip`` outputs, then send at most ``credit`` parts.
 
     ``attempt`` is 1 for the first time.  From the second on the worker sends a part after each input, so that a
-    sample that kills it is the only one that is lost with it.
+    sample that kills it is the only one that is lost with it.  Where it comes to the place of one of the ``verdicts``,
+    it fails there instead of making the call.
     """
 
     worker: int
@@ -118,6 +147,7 @@ class Send:
     attempt: int
     skip: int
     credit: int
+    verdicts: tuple[Verdict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +181,13 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Poison:
-    """Raise at this place: input ``index`` of the task killed its workers too often.
+    """Raise at this place: workers go on dying in a task although they leave out the call of the verdict.
 
     Stands where an `Emit` would, after every output that came before it, and ends the task.
-    ``reasons`` are those of the deaths, oldest first.
     """
 
     task: int
-    index: int
-    reasons: tuple[str, ...]
+    verdict: Verdict
 
 
 Event = Accepted | Joined | Lost | Paced | Part | Taken

@@ -28,6 +28,8 @@ class Limits:
         A sample is poison at so many deaths of its worker's own doing, 2 or more.
     kills
         A sample is poison at so many deaths by a signal from outside, 2 or more.
+    overdue
+        So often may one call take longer than it may; each time its worker decides whether to make it once more.
 
     Raises
     ------
@@ -43,10 +45,12 @@ class Limits:
     slots: int = 2
     own_deaths: int = 2
     kills: int = 5
+    overdue: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what could not make progress."""
-        least = {"tasks": 1, "samples": 1, "nbytes": 1, "credit": 1, "slots": 1, "own_deaths": 2, "kills": 2}
+        ones = dict.fromkeys(["tasks", "samples", "nbytes", "credit", "slots", "overdue"], 1)
+        least = {**ones, "own_deaths": 2, "kills": 2}
         for name, minimum in least.items():
             value = getattr(self, name)
             if value is not None and value < minimum:

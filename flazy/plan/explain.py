@@ -66,7 +66,8 @@ def _record(node: RecordNode) -> str:
     if not node.verb:
         return node.name
     where = f", workers={_workers(node)}" if node.where is not None else ""
-    return f"{node.verb}({node.label}{where}{'' if node.ordered else ', ordered=False'})"
+    guard = f", on_error={node.on_error}" if node.on_error is not None else ""
+    return f"{node.verb}({node.label}{where}{'' if node.ordered else ', ordered=False'}{guard})"
 
 
 def _workers(node: RecordNode) -> str:

@@ -10,11 +10,24 @@ output: `Kernel.run` yields it, `Kernel.fill` and `Kernel.parts` collect it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable, MutableSequence, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from flazy.plan.loops import INDEX, MIXED, OUTSIDE, PARTS, TYPED, Shape, compiled, flatmaps_of
+from flazy.plan.guard import Refusal, guarded
+from flazy.plan.loops import (
+    INDEX,
+    MIXED,
+    OFFSETS,
+    OUTSIDE,
+    PARTS,
+    TYPED,
+    Shape,
+    blank_record,
+    compiled,
+    flatmaps_of,
+)
+from flazy.plan.policy import Policy, SkippedSample
 from flazy.sample import Address, SeededGlobals, key_of, rng_for
 
 __all__ = ["UNKNOWN", "Cursor", "Kernel", "Op"]
@@ -36,11 +49,17 @@ class Op:
     seed: int = 0
     stage: int = 0
     seed_globals: bool = False
+    policy: Policy | None = None
+
+    @property
+    def shape(self) -> tuple[str, bool, bool, bool]:
+        """What its lines in the loop depend on."""
+        return self.kind, self.setup is not None, self.seed_globals, self.policy is not None
 
     @property
     def one_to_one(self) -> bool:
         """Each sample gives exactly one."""
-        return self.kind not in ("filter", "flatmap")
+        return self.kind not in ("filter", "flatmap") and not (self.policy is not None and self.policy.drops)
 
 
 class Kernel:
@@ -51,10 +70,12 @@ class Kernel:
 
     def __init__(self, ops: tuple[Op, ...]) -> None:
         self.ops = ops
-        self.shape: Shape = tuple([(op.kind, op.setup is not None, op.seed_globals) for op in ops])
+        self.shape: Shape = tuple([op.shape for op in ops])
         self.one_to_one = all(op.one_to_one for op in ops)
         self.depth = flatmaps_of(self.shape)
         self.random = any(op.kind == "random" for op in ops)
+        self._guarded = any(op.policy is not None for op in ops)
+        self.leaves_out = any(op.policy is not None and op.policy.drops for op in ops)
         self._resources: list[Any] | None = None
         self._setting_up: int | None = None
         self.op_of_line: dict[int, int] = {}
@@ -67,11 +88,9 @@ class Kernel:
         Inputs are counted from ``start``.  ``count`` False leaves ``at.index`` alone, for inputs whose position is
         known otherwise: counting costs as much as half a function call a sample.
         """
-        at.kernel = self
-        at.offsets = [0] * self.depth
-        run, self.op_of_line = compiled(self.shape, count=count)
+        run = self._compiled(at, count=count)
         made: Generator[Any, None, None] = run(
-            enumerate(inputs, start) if count else inputs, at, [op.fn for op in self.ops]
+            enumerate(inputs, start) if count else inputs, at, self._functions(at)
         )
         return made
 
@@ -91,10 +110,8 @@ class Kernel:
         What can be written into is handed on as what ``keep`` makes of it, unless it is ``fine``.  If that is a type,
         everything but its instances is.
         """
-        at.kernel = self
-        at.offsets = []
-        run, self.op_of_line = compiled(self.shape, count=count, filling=TYPED if isinstance(fine, type) else MIXED)
-        run(enumerate(inputs, start) if count else inputs, at, [op.fn for op in self.ops], append, keep, fine)
+        run = self._compiled(at, count=count, filling=TYPED if isinstance(fine, type) else MIXED)
+        run(enumerate(inputs, start) if count else inputs, at, self._functions(at), append, keep, fine)
 
     def parts(
         self,
@@ -109,14 +126,24 @@ class Kernel:
 
         As `fill`, for chains of any kind.
         """
-        at.kernel = self
-        at.offsets = [0] * self.depth
-        run, self.op_of_line = compiled(self.shape, count=True, filling=PARTS)
+        run = self._compiled(at, count=True, filling=PARTS)
         made: Generator[None, None, None] = run(
-            enumerate(inputs, start), at, [op.fn for op in self.ops],
+            enumerate(inputs, start), at, self._functions(at),
             outputs.append, outputs.keep, fine, outputs.notes, outputs.next_look,
         )  # fmt: skip
         return made
+
+    def _compiled(self, at: Cursor, *, count: bool, filling: str = "") -> Callable[..., Any]:
+        """Give the loop, and put the cursor at its beginning."""
+        at.begin(self)
+        run, self.op_of_line = compiled(self.shape, count=count, filling=filling, noted=at.noted)
+        return run
+
+    def _functions(self, at: Cursor) -> list[Callable[..., Any]]:
+        """Give what the loop calls."""
+        if not self._guarded and not at.refusals:
+            return [op.fn for op in self.ops]
+        return [guarded(op, number, at, refusals=bool(at.refusals)) for number, op in enumerate(self.ops)]
 
     def resources(self) -> list[Any]:
         """Give what the ``setup=`` functions returned; the first call, before the first sample, calls them."""
@@ -163,15 +190,35 @@ class Outputs(Protocol):
 
 
 class Cursor:
-    """Where a running kernel is: the input, and the offset in each flatmap that is open."""
+    """Where a running kernel is: the input, and the offset in each flatmap that is open.
 
-    __slots__ = ("kernel", "offsets", "record")
+    ``noted`` says that its record, which can be read from outside, shall tell each call.  ``refusals`` are the calls
+    that are not to be made, by index, op and offsets.  ``made`` counts the outputs so far, where calls are noted;
+    ``omit`` takes in that so many outputs, which were received before, are not made again; ``left_out`` takes in that a
+    sample is left out, where nobody hands that on.
+    """
 
-    def __init__(self, record: MutableSequence[int] | memoryview | None = None) -> None:
+    __slots__ = ("kernel", "left_out", "made", "noted", "offsets", "omit", "record", "refusals")
+
+    def __init__(self, record: MutableSequence[int] | memoryview | None = None, *, noted: bool = False) -> None:
         self.kernel: Kernel
-        # Run, task and index of the input; a worker's lies in memory that can be read after its death.
-        self.record = [0, 0, -1] if record is None else record
-        self.offsets: list[int] = []
+        # A worker's lies in memory that can be read after its death.
+        self.record = blank_record() if record is None else record
+        self.noted = noted
+        self.offsets: MutableSequence[int] | memoryview = []
+        self.refusals: Mapping[tuple[int, ...], Refusal] = {}
+        self.made: Callable[[], int] = int
+        self.omit: Callable[[int], object] = abs
+        self.left_out: Callable[[SkippedSample], object] = id
+
+    def begin(self, kernel: Kernel) -> None:
+        """Stand before the first input of a kernel."""
+        self.kernel = kernel
+        if not self.noted:
+            self.offsets = [0] * kernel.depth
+        elif kernel.depth:
+            assert isinstance(self.record, memoryview), "what is noted is noted in memory that others read"
+            self.offsets = self.record[OFFSETS : OFFSETS + kernel.depth]
 
     @property
     def index(self) -> int:
@@ -207,6 +254,14 @@ class Cursor:
         """Seed the global generators for one call."""
         chosen = self.kernel.ops[op]
         return SeededGlobals(key_of(chosen.seed, chosen.stage, self.cycle(), *self.address(depth)))
+
+    def refusal(self, op: int, depth: int) -> Refusal | None:
+        """Give the reason for which the present call is not to be made, if there is one."""
+        return self.refusals.get((self.index, op, *self.offsets[:depth]))
+
+    def passes(self, error: BaseException) -> bool:
+        """Say whether an exception is not the function's."""
+        return False
 
     def failed(self, error: BaseException) -> BaseException:
         """Give what the user sees of an exception that passed through the generator.

@@ -54,7 +54,7 @@ def _after(node: Node, length: Length) -> Length:
             if node.times is None:
                 return length if length == 0 else math.inf
             return 0 if node.times == 0 else None if length is None else length * node.times
-        case nodes.Filter() | nodes.FlatMap():
+        case nodes.RecordNode() if not node.one_to_one:
             return math.inf if length == math.inf else None
         case nodes.Transform():
             return None

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import FrozenInstanceError, dataclass
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
+from flazy.plan.policy import Policy
 from flazy.plan.where import Where
 
 __all__ = [
@@ -124,6 +125,7 @@ class RecordNode(Node):
     where: Where | None = None
     ordered: bool = True
     setup: Callable[[], Any] | None = None
+    on_error: Policy | None = None
 
     @property
     def upstreams(self) -> tuple[Node, ...]:
@@ -133,7 +135,7 @@ class RecordNode(Node):
     @property
     def one_to_one(self) -> bool:
         """Each sample gives exactly one."""
-        return self.kind not in ("filter", "flatmap")
+        return self.kind not in ("filter", "flatmap") and not (self.on_error is not None and self.on_error.drops)
 
     @property
     def name(self) -> str:

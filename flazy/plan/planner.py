@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from flazy.collate import Batching
 from flazy.plan import nodes
 from flazy.plan.kernel import Op
+from flazy.plan.loops import MOST_FLATMAPS
 from flazy.plan.nodes import Node, RecordNode, spine_of
 from flazy.plan.where import Processes, Where
 
@@ -42,8 +43,6 @@ class Chain:
     ordered: bool
     batching: Batching | None = None
 
-
-MOST_FLATMAPS = 16
 
 Physical = Step | Chain
 Rule = Callable[[list[Node]], list[Node]]
@@ -119,14 +118,15 @@ def _batched(below: Physical, node: nodes.Batch) -> Physical:
 
 
 def _fits(chain: Chain) -> bool:
-    """Say whether a chain may grow: Python compiles 20 nested blocks, and each flatmap is one."""
+    """Say whether a chain may grow."""
     return sum(op.kind == "flatmap" for op in chain.ops) < MOST_FLATMAPS
 
 
 def _op(node: RecordNode, ordinals: Iterator[int]) -> Op:
     if isinstance(node, nodes.RandomMap):
-        return Op(node.kind, node.name, node.fn, node.setup, node.seed, next(ordinals), node.seed_globals)
-    return Op(node.kind, node.name, node.fn, node.setup)
+        stage = next(ordinals)
+        return Op(node.kind, node.name, node.fn, node.setup, node.seed, stage, node.seed_globals, node.on_error)
+    return Op(node.kind, node.name, node.fn, node.setup, policy=node.on_error)
 
 
 # Rules ----------------------------------------------------------------------------------------------

@@ -50,7 +50,8 @@ def dump_ops(ops: tuple[Op, ...], *, whole: bool = False) -> Pickled:
         return Pickled(_dumps(ops, stays), aside)
     except Exception as error:
         for op in ops:
-            for role, fn in (("", op.fn), ("setup of ", op.setup)):
+            then = op.policy.then if op.policy is not None else None
+            for role, fn in (("", op.fn), ("setup of ", op.setup), ("on_error of ", then)):
                 if (problem := _unpicklable(fn)) is not None:
                     raise UnserializableFunction(
                         f"{role}{op.name} cannot be sent to worker processes: {problem}. "

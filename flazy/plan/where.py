@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any
 
@@ -20,7 +20,7 @@ SIZE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Workers:
     """What every kind of workers has.
 
@@ -56,6 +56,12 @@ class Workers:
             if not is_size:  # a size is shown as it was given
                 object.__setattr__(self, name, number)
 
+    def __repr__(self) -> str:
+        """Spell the call that makes it, without what is not set."""
+        options = [(field.name, getattr(self, field.name)) for field in fields(self)[1:]]
+        said = "".join(f", {name}={value!r}" for name, value in options if value is not None)
+        return f"{type(self).__name__}({self.n}{said})"
+
     @property
     def samples(self) -> int | None:
         """The window in samples; None where it is given in bytes, or not at all."""
@@ -74,16 +80,41 @@ class Workers:
             raise InvalidType(f"{name}={value!r} of {type(self).__name__} must be an int{sizes}") from None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Processes(Workers):
-    """Worker processes on this machine: for functions that hold the GIL.  ``workers=8`` means this."""
+    """Worker processes on this machine: for functions that hold the GIL.  ``workers=8`` means this.
+
+    Parameters
+    ----------
+    n, window, chunk
+        See above.
+    timeout
+        Seconds for which a function may work on one sample; a flatmap, for one of its outputs.  A worker that takes
+        longer is ended, whatever it does, and the sample raises `SampleTimeout` with the stack of the worker at that
+        moment (or is left out, or tried again: see ``on_error=``).  Seen at most a fifth of the limit, or 1 s, too
+        late; ``setup=`` is not limited.  ``None``: no limit; every 30 s a warning (`SlowSample`) shows where such a
+        function is.
+    """
+
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the limit too."""
+        Workers.__post_init__(self)
+        if self.timeout is None:
+            return
+        said = f"timeout={self.timeout!r} of Processes must be seconds, more than 0, or None for no limit"
+        if isinstance(self.timeout, bool) or not isinstance(self.timeout, int | float):
+            raise InvalidType(said)
+        if not 0 < self.timeout < float("inf"):
+            raise InvalidArgument(said)
 
     def __str__(self) -> str:
         """Spell it for plans and messages."""
         return f"{self.n} process" + ("es" if self.n > 1 else "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Threads(Workers):
     """Threads of the caller's process: for functions that wait or release the GIL.  Samples pass by reference.
 

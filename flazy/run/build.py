@@ -11,6 +11,7 @@ from flazy.plan import nodes
 from flazy.plan.length import length_of
 from flazy.plan.planner import Chain, Physical, Step, plan
 from flazy.run import joins, kept, stages
+from flazy.run.skips import Skips
 from flazy.run.stages import Open, Stage
 
 __all__ = ["Opening", "build"]
@@ -18,6 +19,8 @@ __all__ = ["Opening", "build"]
 
 class Opening(Protocol):
     """What a run gives to the parallel stages that it opens."""
+
+    skips: Skips
 
     def segment(self, chain: Chain, upstream: Stage) -> Stage:
         """Open a parallel stage."""
@@ -85,7 +88,9 @@ def _first(part: Physical, cycle: int, opening: Opening) -> Stage:
 
 def _over(part: Physical, upstream: Stage, cycle: int, opening: Opening) -> Stage:
     if isinstance(part, Chain):
-        return stages.ChainStage(part, upstream) if part.where is None else opening.segment(part, upstream)
+        if part.where is None:
+            return stages.ChainStage(part, upstream, opening.skips.add)
+        return opening.segment(part, upstream)
     match part.node:
         case nodes.Shuffle() | nodes.Sample():
             return kept.ShuffleStage(part.node, upstream, part.ordinal, cycle)

@@ -17,6 +17,7 @@ from flazy.plan.kernel import Op
 from flazy.plan.planner import Chain, Physical
 from flazy.plan.where import Processes
 from flazy.run.build import build
+from flazy.run.skips import Skips
 from flazy.run.stages import Stage
 from flazy.run.stats import Stats
 
@@ -84,6 +85,7 @@ class Opened:
         self._seconds: float | None = None
         self._segments: list[Any] = []
         self._kernels: dict[tuple[Any, tuple[Op, ...]], Any] = {}  # by fleet and chain
+        self.skips = Skips()
         try:
             self._keep([chain.ops for chain in _shipped(physical)])
             self.stage = build(physical, cycle, self)
@@ -99,7 +101,7 @@ class Opened:
     def segment(self, chain: Chain, upstream: Stage) -> Stage:
         """Open a parallel stage of this pass; called while the plan is built."""
         segments = importlib.import_module("flazy.run.segment")
-        stage: Stage = segments.open_segment(chain, upstream, self._kernel)
+        stage: Stage = segments.open_segment(chain, upstream, self._kernel, self.skips)
         self._segments.append(stage)
         if self.closed:  # looked at after the segment can be seen, so that one of the two closes it
             stage.close()
@@ -141,11 +143,13 @@ class Opened:
             for segment in list(self._segments):  # also one that a thread of another stage is opening just now
                 segment.close()
             self._let_go_of_kernels()  # after the segments' own goodbye: the hub hears of them in this order
+            self.skips.tell()
 
     def stats(self) -> Stats:
         """Give what was done so far."""
         seconds = time.monotonic() - self._opened_at if self._seconds is None else self._seconds
-        return Stats(seconds, tuple([segment.stats() for segment in self._segments]))
+        segments = tuple([segment.stats() for segment in self._segments])
+        return Stats(seconds, segments, sum(self.skips.counts.values()), tuple(self.skips.kept))
 
 
 def _runtime() -> Any:

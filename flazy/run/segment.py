@@ -9,22 +9,26 @@ import itertools
 import queue
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from flazy.errors import ClosedRun, FlazyError, PoisonSample, WorkerError
-from flazy.located import Cause, Place, located
+from flazy.errors import ClosedRun, FlazyError, PoisonSample, SampleTimeout, WorkerError
+from flazy.located import Cause, Place, located, placed
 from flazy.plan.kernel import Op
 from flazy.plan.planner import Chain
+from flazy.plan.policy import SkippedSample
 from flazy.plan.where import Processes
 from flazy.run.feeder import Feeder, unserializable
 from flazy.run.groups import Group, grouped
 from flazy.run.runtime import Runtime, runtime
-from flazy.run.session import Broken, Emitted, Ended, Poisoned, Session
+from flazy.run.session import Broken, Emitted, Ended, Poisoned, Session, stage_at
+from flazy.run.skips import Skips
 from flazy.run.stages import Stage
 from flazy.run.stats import SegmentStats
 from flazy.sample import Address
 from flazy.transport.arena import Lease
 from flazy.transport.stretches import Stretch, rows_of
+from flazy.workers.deaths import Death, error_of
 from flazy.workers.fleet import Fleet
 from flazy.workers.kernels import Kept
 from flazy.workers.loop import UNSERIALIZABLE
@@ -37,7 +41,9 @@ __all__ = ["SegmentStage", "open_segment"]
 FLUSH_SECONDS = 0.005  # after which a waiting consumer sends off a chunk that is not full
 
 
-def open_segment(chain: Chain, upstream: Stage, kernel: Callable[[tuple[Op, ...], Fleet], Kept]) -> SegmentStage:
+def open_segment(
+    chain: Chain, upstream: Stage, kernel: Callable[[tuple[Op, ...], Fleet], Kept], skips: Skips
+) -> SegmentStage:
     """Open a parallel stage; its workers start now, its feeder with the first sample that is asked for."""
     hub = runtime()
     where = chain.where
@@ -45,24 +51,25 @@ def open_segment(chain: Chain, upstream: Stage, kernel: Callable[[tuple[Op, ...]
     kept = None
     if isinstance(where, Processes):
         kept = kernel(chain.ops, hub.fleet)
-        pool = ProcessPool(where.n, kept, surroundings(), hub.fleet, chain.batching)
+        pool = ProcessPool(where, kept, surroundings(), hub.fleet, chain.batching)
     else:
         assert where is not None
         pool = ThreadPool(where.n, chain.ops, hub.post)
-    flatmap = any(op.kind == "flatmap" for op in chain.ops)
     chunk = kept.chunk if kept is not None else 1
-    session = Session(hub.new_run(), where, pool, ordered=chain.ordered, flatmap=flatmap, chunk=chunk)
-    return SegmentStage(chain, upstream, session, pool, hub, kept=kept)
+    session = Session(hub.new_run(), where, pool, chain.ops, ordered=chain.ordered, chunk=chunk)
+    return SegmentStage(chain, upstream, session, pool, hub, kept=kept, skips=skips)
 
 
 class SegmentStage(Stage):
     """The consumer's side of a parallel stage."""
 
     def __init__(
-        self, chain: Chain, upstream: Stage, session: Session, pool: Pool, hub: Runtime, *, kept: Kept | None
-    ) -> None:
+        self, chain: Chain, upstream: Stage, session: Session, pool: Pool, hub: Runtime, *, kept: Kept | None,
+        skips: Skips,
+    ) -> None:  # fmt: skip
         super().__init__()  # no upstream of ours: it is the feeder's
         self._kept = kept
+        self._skips = skips
         self._ops = chain.ops
         self._batching = chain.batching
         self._session = session
@@ -88,7 +95,9 @@ class SegmentStage(Stage):
         """Give the samples part by part, then raise what ends one, if anything does."""
         self._feeder.start()
         while (part := self._next()) is not None:
-            (self._origins, failure), stretches = _opened(part)
+            (self._origins, failure, skipped), stretches = _opened(part)
+            for sample in skipped:
+                self._skips.add(SkippedSample(*sample))
             values = _samples(stretches)
             self._given += self._count
             self._part, self._count, self._left = part, len(values), iter(values)
@@ -109,7 +118,7 @@ class SegmentStage(Stage):
         """Give what was sent, part by part."""
         self._feeder.start()
         while (part := self._next()) is not None:
-            (_, failure), stretches = _opened(part)
+            (_, failure, _), stretches = _opened(part)
             self._part = part
             lease = part.payload.lease
             for stretch in stretches:
@@ -204,24 +213,26 @@ class SegmentStage(Stage):
         place = Place(stage, address, part.origin.cycle, self._pool.name(part.worker))
         if failure.name == UNSERIALIZABLE and not failure.stage:
             return unserializable("returned what cannot travel", failure.message, place)
+        if isinstance(failure.error, PoisonSample | SampleTimeout) and not failure.error.stage:
+            # The error of a verdict: not of the worker that told it, but of those that died.
+            return placed(failure.error, replace(place, worker=failure.error.worker))
         cause = Cause(failure.name, failure.message, failure.traceback, failure.builtin, failure.error)
         return located(cause, place)
 
     def _poison(self, poisoned: Poisoned) -> BaseException:
-        address = poisoned.origin.address(poisoned.index)
-        error = PoisonSample(
-            f"{' > '.join(op.name for op in self._ops)}: sample {address[0] if len(address) == 1 else address} "
-            f"was running each time when {len(poisoned.reasons)} workers died; the last {poisoned.reasons[-1]}"
-        )
-        error.stage, error.address, error.cycle = self._ops[0].name, address, poisoned.origin.cycle
-        return error
+        index, *rest = poisoned.verdict.place
+        address = (*poisoned.origin.address(index), *rest[1:])
+        deaths = [reason for reason in poisoned.verdict.reasons if isinstance(reason, Death)]
+        error = error_of(deaths, overdue=poisoned.verdict.overdue)
+        stage = stage_at(self._ops, poisoned.verdict.place)
+        return placed(error, Place(stage, address, poisoned.origin.cycle, error.worker))
 
 
-def _opened(part: Emitted) -> tuple[tuple[Any, Any], list[Stretch]]:
-    """Open a part: where its values came from and what ended them (None: one to one, nothing), and the values."""
+def _opened(part: Emitted) -> tuple[tuple[Any, Any, Any], list[Stretch]]:
+    """Open a part: the origins of its values (None: one to one), what ended them, what was left out; and the values."""
     stretches: list[Any] = part.payload.open()
     head = stretches.pop(0)
-    return (None, None) if head is None else head, stretches
+    return (None, None, ()) if head is None else head, stretches
 
 
 def _samples(stretches: list[Stretch]) -> Sequence[Any]:

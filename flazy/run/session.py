@@ -13,15 +13,17 @@ from queue import SimpleQueue
 
 from flazy.core import events
 from flazy.core.dispatch import Dispatcher
-from flazy.core.events import Accepted, Blame, Command, Drop, Emit, Event, Grant, Part, Poison, Send
+from flazy.core.events import Accepted, Blame, Command, Drop, Emit, Event, Grant, Part, Poison, Send, Verdict
 from flazy.core.limits import Limits
+from flazy.plan.kernel import Op
 from flazy.plan.where import Where
 from flazy.sample import Origin
 from flazy.transport.payload import Payload
 from flazy.transport.wire import Result
+from flazy.workers.deaths import Death
 from flazy.workers.pool import Inputs, Pool
 
-__all__ = ["Broken", "Emitted", "Ended", "Nudge", "Poisoned", "Session"]
+__all__ = ["Broken", "Emitted", "Ended", "Nudge", "Poisoned", "Session", "stage_at"]
 
 TASKS_PER_WORKER = 32  # a quarter of a second of work, so that workers go on during a long step of the consumer
 FIRST_TASKS = 2  # a worker, of samples at hand, until a result tells how many make a task: see `Session`
@@ -58,12 +60,11 @@ class Emitted:
 
 @dataclass(frozen=True, slots=True)
 class Poisoned:
-    """A sample that killed its workers, at its place."""
+    """A sample that goes on killing its workers, at its place."""
 
     task: int
     origin: Origin
-    index: int
-    reasons: tuple[str, ...]
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,9 @@ class Session:
     far ahead before it is known what they take: it would be tasks of one sample, and delay the first result.
     """
 
-    def __init__(self, run: int, where: Where, pool: Pool, *, ordered: bool, flatmap: bool, chunk: int = 1) -> None:
+    def __init__(
+        self, run: int, where: Where, pool: Pool, ops: tuple[Op, ...], *, ordered: bool, chunk: int = 1
+    ) -> None:
         self.run = run
         self.outlet: SimpleQueue[Item] = SimpleQueue()
         self.permits: SimpleQueue[int] = SimpleQueue()  # each for one task of so many samples; 0 is the end
@@ -116,17 +119,9 @@ class Session:
         self.at_hand = False
         self._pool = pool
         self._where = where
+        self._ops = ops
         samples = where.samples
-        tasks = (FLATMAPS_PER_WORKER if flatmap else TASKS_PER_WORKER) * where.n
-        if where.nbytes is not None and not flatmap:
-            tasks = max(tasks, where.nbytes // TASK_BYTES)
-        self._limits = Limits(
-            tasks=samples or tasks,
-            samples=SAMPLES_PER_WORKER * where.n if where.window is None and where.chunk is None else samples,
-            nbytes=where.nbytes or PART_BYTES,
-            credit=FLATMAP_CREDIT if flatmap else 2,
-            slots=1,  # until it is known that tasks are short
-        )
+        self._limits = limits_of(where, ops)
         self._largest = CHUNK_LARGEST if samples is None else max(1, samples // (2 * where.n))
         self._chunk = min(where.chunk or max(1, min(chunk // CHUNK_BEGIN, self._largest)), samples or sys.maxsize)
         self._chunk_bytes = min(CHUNK_BYTES, self._limits.nbytes // (2 * where.n))
@@ -197,10 +192,19 @@ class Session:
         """Take in that a worker is ready."""
         self._happened(events.Joined(worker))
 
-    def lost(self, worker: int, reason: str, blame: Blame | None) -> None:
+    def lost(self, worker: int, death: Death, blame: Blame | None) -> None:
         """Take in that a worker is gone."""
         self.lost_workers += 1
-        self._happened(events.Lost(worker, reason, blame))
+        self._happened(events.Lost(worker, death, blame))
+
+    def describe(self, task: int, place: tuple[int, ...]) -> str:
+        """Name the call at a place of a task: stage and sample, as far as they are known."""
+        under_way = self._under_way.get(task)
+        stage = stage_at(self._ops, place)
+        if under_way is None or not place:
+            return stage
+        address = (*under_way.origin.address(place[0]), *place[2:])
+        return f"{stage} on sample {address[0] if len(address) == 1 else address}"
 
     def result(self, result: Result) -> None:
         """Take in a part."""
@@ -241,7 +245,7 @@ class Session:
             case Poison():
                 under_way = self._under_way.pop(command.task)
                 self._owed -= under_way.samples
-                self.outlet.put(Poisoned(command.task, under_way.origin, command.index, command.reasons))
+                self.outlet.put(Poisoned(command.task, under_way.origin, command.verdict))
             case Drop():
                 pass  # the payload goes with it
 
@@ -304,3 +308,25 @@ class Session:
         """Let so many tasks wait at each worker that it has work at hand for a while."""
         at_hand = int(min(TASKS_PER_WORKER, max(2, QUEUED_SECONDS / max(task_s, 1e-6))))
         self._slots = 1 if task_s > SLOW_SECONDS else at_hand
+
+
+def limits_of(where: Where, ops: tuple[Op, ...]) -> Limits:
+    """Say how much of a stage may be under way."""
+    flatmap = any(op.kind == "flatmap" for op in ops)
+    tasks = (FLATMAPS_PER_WORKER if flatmap else TASKS_PER_WORKER) * where.n
+    if where.nbytes is not None and not flatmap:
+        tasks = max(tasks, where.nbytes // TASK_BYTES)
+    return Limits(
+        tasks=where.samples or tasks,
+        samples=SAMPLES_PER_WORKER * where.n if where.window is None and where.chunk is None else where.samples,
+        nbytes=where.nbytes or PART_BYTES,
+        credit=FLATMAP_CREDIT if flatmap else 2,
+        slots=1,  # until it is known that tasks are short
+        overdue=1 + max([op.policy.times for op in ops if op.policy is not None], default=0),
+    )
+
+
+def stage_at(ops: tuple[Op, ...], place: tuple[int, ...]) -> str:
+    """Name the stage of a call, or all of them where it is not known which it was."""
+    known = len(place) > 1 and 0 <= place[1] < len(ops)
+    return ops[place[1]].name if known else " > ".join(op.name for op in ops)

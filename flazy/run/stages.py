@@ -21,6 +21,7 @@ from flazy.plan import nodes
 from flazy.plan.kernel import Cursor, Kernel
 from flazy.plan.loops import INDEX, UPSTREAM
 from flazy.plan.planner import Chain
+from flazy.plan.policy import SkippedSample
 from flazy.plan.sources import POSITIONED, taker
 from flazy.run.groups import Group, Rows
 from flazy.sample import Address
@@ -199,9 +200,10 @@ class LocalCursor(Cursor):
 
     __slots__ = ("upstream",)
 
-    def __init__(self, upstream: Stage) -> None:
+    def __init__(self, upstream: Stage, skip: Callable[[SkippedSample], None]) -> None:
         super().__init__()
         self.upstream = upstream
+        self.left_out = skip
 
     def base(self) -> Address:
         """Give the address of the upstream's last sample."""
@@ -211,9 +213,13 @@ class LocalCursor(Cursor):
         """Give the cycle of the upstream's last sample."""
         return self.upstream.cycle
 
+    def passes(self, error: BaseException) -> bool:
+        """Let Ctrl-C pass."""
+        return isinstance(error, KeyboardInterrupt)
+
     def locate(self, op: int, error: BaseException) -> BaseException:
         """Locate a user's error; Ctrl-C and what was located upstream pass."""
-        if isinstance(error, KeyboardInterrupt):
+        if self.passes(error):
             return error
         if op == UPSTREAM:
             return self.upstream.failed(error) if isinstance(self.upstream, SourceStage) else error
@@ -224,11 +230,11 @@ class LocalCursor(Cursor):
 class ChainStage(Stage):
     """A fused run of record nodes."""
 
-    def __init__(self, chain: Chain, upstream: Stage) -> None:
+    def __init__(self, chain: Chain, upstream: Stage, skip: Callable[[SkippedSample], None]) -> None:
         super().__init__(upstream)
         self.kernel = Kernel(chain.ops)
         self.dense = upstream.dense and self.kernel.one_to_one
-        self.at = LocalCursor(upstream)
+        self.at = LocalCursor(upstream, skip)
 
     def stream(self) -> Generator[Any, None, None]:
         """Run the kernel; over a source it counts for the source, which saves a generator in between."""
@@ -274,11 +280,8 @@ class BatchStage(Counted):
         for group in self.upstream.groups(node.size):
             if len(group) < node.size and node.drop_remainder:
                 if self.position < 0:
-                    warnings.warn(
-                        f"batch({node.size}) dropped all {len(group)} samples of the pass, which fill no batch; "
-                        "say drop_remainder=False to keep them",
-                        stacklevel=2,
-                    )
+                    dropped = f"batch({node.size}) dropped all {len(group)} samples of the pass, which fill no batch"
+                    warnings.warn(f"{dropped}; say drop_remainder=False to keep them", stacklevel=2)
                 return
             self.position += 1
             try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flazy.plan.policy import SkippedSample
+
 __all__ = ["SegmentStats", "Stats"]
 
 
@@ -42,7 +44,21 @@ class SegmentStats:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """A run: how long it has been open, and its parallel stages in the order in which they opened."""
+    """A run.
+
+    Parameters
+    ----------
+    seconds
+        How long it has been open.
+    segments
+        Its parallel stages in the order in which they opened.
+    skipped
+        Samples that were left out, as ``on_error=`` asked for.
+    skips
+        The first 1,000 of them.
+    """
 
     seconds: float
     segments: tuple[SegmentStats, ...]
+    skipped: int = 0
+    skips: tuple[SkippedSample, ...] = ()

@@ -39,7 +39,7 @@ __all__ = [
 
 VERSION = 1
 HEADER = struct.Struct("<BBBxIQQQQQ")
-LAST, LENT, SENT = 1, 2, 4
+LAST, LENT, SENT, NOTED = 1, 2, 4, 8
 
 Numbers = tuple[int, int, int]
 Slab = tuple[bytes, int, int]  # see `Task`
@@ -66,13 +66,15 @@ class Shipment:
 class Open:
     """Be ready for a run: its kernel (a `Shipment`, or ops by reference) and the caller's surroundings.
 
-    ``batching`` is what becomes of the outputs, where workers can see to that.
+    ``batching`` is what becomes of the outputs, where workers can see to that.  ``noted``: somebody looks at the time
+    that each call takes, so each is to be noted.
     """
 
     run: int
     kernel: Any
     surroundings: dict[str, Any]
     batching: Batching | None = None
+    noted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ class Task:
 
     Large arrays of the first part may be written into ``block``.  Where outputs are batched, ``row`` is the place of
     the first sample in its batch; with a ``slab`` the block takes samples row by row: what they look like, how many
-    rows the block has, and which is the first of this task.
+    rows the block has, and which is the first of this task.  ``verdicts`` say which calls are not to be made, as plain
+    values.
     """
 
     run: int
@@ -94,6 +97,7 @@ class Task:
     block: Block | None = None
     row: int = 0
     slab: Slab | None = None
+    verdicts: Sequence[Any] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +182,9 @@ def pack(message: Message) -> list[Buffer]:
             head = _header(TASK, run=message.run, task=message.task, numbers=numbers)
             block = message.block and (message.block.offset, message.block.size, *message.block.of)
             spans = message.payload.spans if isinstance(message.payload, Placed) else []
-            about = [origin.cycle, origin.first, origin.listed, block, message.row, message.slab, spans]
+            where = (block, message.row, message.slab, spans)
+            verdicts = (message.verdicts,) if message.verdicts else ()
+            about = [origin.cycle, origin.first, origin.listed, *where, *verdicts]
             return [head, *encode(about), *_frames(message.payload)]
         case Result():
             numbers = (message.start, message.outputs, message.nanos)
@@ -194,7 +200,8 @@ def pack(message: Message) -> list[Buffer]:
         case Open():
             kernel: Shipment = message.kernel
             batching = message.batching and (message.batching.size, message.batching.default_dtype)
-            head = _header(OPEN, flags=SENT * (kernel.stream is not None), run=message.run)
+            flags = SENT * (kernel.stream is not None) | NOTED * message.noted
+            head = _header(OPEN, flags=flags, run=message.run)
             rest = encode([message.surroundings, kernel.number, kernel.spans, kernel.dropped, batching])
             return [head, kernel.stream or b"", *rest]
         case Close():
@@ -226,10 +233,10 @@ def unpack(frames: Sequence[Buffer]) -> Message:
     rest = frames[1:]
     match kind:
         case 2:  # TASK
-            cycle, first, listed, block, row, slab, spans = _read(rest[:1], 7)
+            cycle, first, listed, block, row, slab, spans, *verdicts = _read(rest[:1], 7, 8)
             lent = block and Block(*block)
             payload = Placed(rest[1:], spans) if spans else Encoded(rest[1:])
-            return Task(run, task, a, b, c, Origin(cycle, first, listed), payload, lent, row, slab)
+            return Task(run, task, a, b, c, Origin(cycle, first, listed), payload, lent, row, slab, *verdicts)
         case 7:  # RESULT
             spans, filled, spec = _read(rest[:1], 3) if flags & LENT else ([], 0, b"")
             frames = rest[1:] if flags & LENT else rest
@@ -240,7 +247,7 @@ def unpack(frames: Sequence[Buffer]) -> Message:
         case 1 if rest:  # OPEN
             surroundings, number, spans, dropped, batching = _read(rest[1:], 5)
             shipment = Shipment(number, rest[0] if flags & SENT else None, spans, dropped)
-            return Open(run, shipment, surroundings, batching and Batching(*batching))
+            return Open(run, shipment, surroundings, batching and Batching(*batching), bool(flags & NOTED))
         case 4:  # CLOSE
             return Close(run)
         case 5:  # BYE
@@ -265,8 +272,8 @@ def _frames(payload: Payload) -> Sequence[Buffer]:
     return payload.frames
 
 
-def _read(frames: Sequence[Buffer], count: int) -> list[Any]:
+def _read(frames: Sequence[Buffer], *counts: int) -> list[Any]:
     values = decode(frames)
-    if len(values) != count:
-        raise ProtocolError(f"a message body of {len(values)} values instead of {count}")
+    if len(values) not in counts:
+        raise ProtocolError(f"a message body of {len(values)} values instead of {' or '.join(map(str, counts))}")
     return values

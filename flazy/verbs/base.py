@@ -48,6 +48,12 @@ FOREIGN = {
     "shuffle": "Flazy says .shuffle(), as a stage",
     "pin_memory": "that belongs to the feed of your framework",
     "dtype": "Flazy says default_dtype=",
+    **dict.fromkeys(["errors", "ignore_errors", "skip_errors", "on_bad_lines", "max_errored_blocks", "handler"],
+                    'Flazy says on_error="skip", or on_error=function'),
+    **dict.fromkeys(["retries", "max_retries", "retry", "num_retries", "retry_exceptions"],
+                    "Flazy says on_error=Retry(n, on=(OSError,))"),
+    **dict.fromkeys(["timeout", "timeout_s", "item_timeout", "worker_timeout"],
+                    "Flazy says workers=Processes(n, timeout=seconds)"),
 }  # fmt: skip
 
 

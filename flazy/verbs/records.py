@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flazy.errors import InvalidArgument
 from flazy.plan import nodes
 from flazy.plan.functions import Selected, SelectedTuple, Starred
+from flazy.plan.policy import OnError, policy_of
 from flazy.plan.where import Where, where_of
 from flazy.verbs.base import Planned, callable_named, seed_of, verb
 
@@ -23,7 +24,7 @@ Setup = Callable[[], Any] | None
 class RecordVerbs(Planned):
     """Verbs whose function sees a single sample.
 
-    They share three keywords:
+    They share four keywords:
 
     workers : int, Processes, Threads or None
         Where the function runs. None or 0, the default: in your own process, when a sample is asked for. A number:
@@ -35,14 +36,26 @@ class RecordVerbs(Planned):
         Called once in each worker, before its first sample; what it returns is passed as the function's last
         argument and closed (``close()``, else ``__exit__``) when the worker is done. For what cannot be pickled: an
         open file, a database, a model.
-
-    An exception in a function is raised as `SampleError` at that sample's place in the order, after all samples
-    before it; it is also an instance of the exception's own class.
+    on_error : "raise", "skip", callable or Retry
+        What becomes of a sample on which the function fails: by an exception, by killing its workers, or by taking
+        longer than ``Processes(n, timeout=…)`` allows. "raise", the default: a `SampleError` at that sample's place in
+        the order, after all samples before it; it is also an instance of the exception's own class. "skip": the
+        sample is left out; at the end of the pass one warning (`SkippedSamples`) counts and lists those that were, and
+        ``run.stats()`` has them. A function ``(sample_ref, error)``: what it returns stands for what the function would
+        have returned (for ``filter`` whether to keep the sample, for ``flatmap`` an iterable of what is left), or it
+        returns ``flazy.SKIP``, or raises. `Retry`: calls the function again before that. All of it is the same in
+        workers, and when a worker has died meanwhile; an ``on_error`` function runs where the stage runs.
     """
 
     @verb
     def map(
-        self, fn: Callable[..., Any], *, workers: int | Where | None = None, ordered: bool = True, setup: Setup = None
+        self,
+        fn: Callable[..., Any],
+        *,
+        workers: int | Where | None = None,
+        ordered: bool = True,
+        setup: Setup = None,
+        on_error: OnError = "raise",
     ) -> Dataset[Any]:
         """Replace each sample by ``fn(sample)``.
 
@@ -52,8 +65,8 @@ class RecordVerbs(Planned):
         >>> sum(Dataset(range(10)).map(lambda x: x + 1))
         55
         """
-        label = callable_named(fn, "map", setup)
-        return self._over(nodes.Map(self.node, fn, label, where_of(workers), ordered, setup))
+        label, policy = callable_named(fn, "map", setup), policy_of(on_error, "map")
+        return self._over(nodes.Map(self.node, fn, label, where_of(workers), ordered, setup, policy))
 
     @verb
     def random_map(
@@ -65,6 +78,7 @@ class RecordVerbs(Planned):
         workers: int | Where | None = None,
         ordered: bool = True,
         setup: Setup = None,
+        on_error: OnError = "raise",
     ) -> Dataset[Any]:
         """Replace each sample by ``fn(sample, rng)``, with a random generator of the sample's own.
 
@@ -85,20 +99,26 @@ class RecordVerbs(Planned):
         The numbers depend on seed, pass and sample alone: any number of workers gives the same stream, and every
         pass over a dataset draws anew.
         """
-        label = callable_named(fn, "random_map", setup)
-        where = where_of(workers)
-        return self._over(nodes.RandomMap(self.node, fn, label, where, ordered, setup, seed_of(seed), seed_globals))
+        label, policy = callable_named(fn, "random_map", setup), policy_of(on_error, "random_map")
+        where, drawn = where_of(workers), seed_of(seed)
+        return self._over(nodes.RandomMap(self.node, fn, label, where, ordered, setup, policy, drawn, seed_globals))
 
     @verb
     def starmap(
-        self, fn: Callable[..., Any], *, workers: int | Where | None = None, ordered: bool = True, setup: Setup = None
+        self,
+        fn: Callable[..., Any],
+        *,
+        workers: int | Where | None = None,
+        ordered: bool = True,
+        setup: Setup = None,
+        on_error: OnError = "raise",
     ) -> Dataset[Any]:
         """Replace each tuple by ``fn(*sample)``, each dict by ``fn(**sample)``.
 
         A resource of ``setup`` comes last behind a tuple, as the keyword ``resource`` behind a dict.
         """
-        label = callable_named(fn, "starmap", setup)
-        return self._over(nodes.StarMap(self.node, Starred(fn), label, where_of(workers), ordered, setup))
+        label, policy = callable_named(fn, "starmap", setup), policy_of(on_error, "starmap")
+        return self._over(nodes.StarMap(self.node, Starred(fn), label, where_of(workers), ordered, setup, policy))
 
     @verb
     def flatmap(
@@ -108,29 +128,42 @@ class RecordVerbs(Planned):
         workers: int | Where | None = None,
         ordered: bool = True,
         setup: Setup = None,
+        on_error: OnError = "raise",
     ) -> Dataset[Any]:
         """Replace each sample by everything that ``fn(sample)`` gives, be it none or more than fits in memory."""
-        label = callable_named(fn, "flatmap", setup)
-        return self._over(nodes.FlatMap(self.node, fn, label, where_of(workers), ordered, setup))
+        label, policy = callable_named(fn, "flatmap", setup), policy_of(on_error, "flatmap")
+        return self._over(nodes.FlatMap(self.node, fn, label, where_of(workers), ordered, setup, policy))
 
     @verb
     def filter(
-        self, fn: Callable[..., Any], *, workers: int | Where | None = None, ordered: bool = True, setup: Setup = None
+        self,
+        fn: Callable[..., Any],
+        *,
+        workers: int | Where | None = None,
+        ordered: bool = True,
+        setup: Setup = None,
+        on_error: OnError = "raise",
     ) -> Dataset[Any]:
         """Keep the samples for which ``fn(sample)`` is true."""
-        label = callable_named(fn, "filter", setup)
-        return self._over(nodes.Filter(self.node, fn, label, where_of(workers), ordered, setup))
+        label, policy = callable_named(fn, "filter", setup), policy_of(on_error, "filter")
+        return self._over(nodes.Filter(self.node, fn, label, where_of(workers), ordered, setup, policy))
 
     @verb
     def foreach(
-        self, fn: Callable[..., Any], *, workers: int | Where | None = None, ordered: bool = True, setup: Setup = None
+        self,
+        fn: Callable[..., Any],
+        *,
+        workers: int | Where | None = None,
+        ordered: bool = True,
+        setup: Setup = None,
+        on_error: OnError = "raise",
     ) -> None:
         """Call ``fn(sample)`` on every sample, now; what it returns is dropped.
 
         In workers, a sample whose worker died is run again: ``fn`` may see it twice.
         """
-        label = callable_named(fn, "foreach", setup)
-        deque(self._over(nodes.ForEach(self.node, fn, label, where_of(workers), ordered, setup)), maxlen=0)
+        label, policy = callable_named(fn, "foreach", setup), policy_of(on_error, "foreach")
+        deque(self._over(nodes.ForEach(self.node, fn, label, where_of(workers), ordered, setup, policy)), maxlen=0)
 
     @verb
     def select(self, *keys: Hashable) -> Dataset[Any]:

@@ -42,6 +42,7 @@ class Collected:
         self._place = place
         self._depth = depth
         self._skip = skip
+        self._before = 0  # outputs of the task before those in ``values``
         self._started = 0
         self._weighed = 0
         self._weight = 0
@@ -80,12 +81,24 @@ class Collected:
         if self._skip:
             count = min(self._skip, len(self.values))
             self._skip -= count
+            self._before += count
             for outputs in (self.values, *self._columns):
                 del outputs[:count]
+
+    def omit(self, outputs: int) -> None:
+        """Take in that so many outputs, which were received before, are not made again."""
+        self.leave_out()
+        self._skip -= outputs
+        self._before += outputs
+
+    def made(self) -> int:
+        """Count the outputs of the task so far, those included that were received before."""
+        return self._before + len(self.values)
 
     def taken(self) -> tuple[list[Any], list[list[int]]]:
         """Give what came, and begin anew."""
         self.leave_out()
+        self._before += len(self.values)
         values, columns = self.values[:], [column[:] for column in self._columns]
         for outputs in (self.values, *self._columns):
             outputs.clear()

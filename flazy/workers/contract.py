@@ -1,8 +1,15 @@
 """What the driver and the processes that it starts agree on; loads nothing, for both load it first."""
 
-__all__ = ["MESSAGE_BYTES", "ORPHAN", "RECORD_BYTES", "STALE"]
+import signal
 
-RECORD_BYTES = 64  # of the memory file in which a worker notes what it runs
+__all__ = ["DUMP", "MESSAGE_BYTES", "ORPHAN", "RECORD_BYTES", "STACK_AT", "STACK_BYTES", "STALE"]
+
+# The memory file in which a worker notes what it runs, and into which its stack is written when it crashes, or when the
+# driver asks for it by a signal: one that nobody else uses, where there are such.
+RECORD_BYTES = 512
+STACK_AT = 4096
+STACK_BYTES = 256 * 1024  # to be read at most
+DUMP = getattr(signal, "SIGRTMAX", signal.SIGUSR2)
 MESSAGE_BYTES = 64 * 1024  # of a message to or from the zygote, at most
 ORPHAN = 3  # exit code of a worker whose driver is gone
 STALE = 4  # exit code of a worker that has loaded what has changed since

@@ -12,9 +12,9 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from flazy.core.events import Blame
 from flazy.errors import ProtocolError, WorkerError, WorkerPoolBroken
@@ -25,10 +25,14 @@ from flazy.transport.hub import Hub
 from flazy.transport.payload import Encoded, Placed
 from flazy.transport.wire import Bye, Close, Hello, Logged, Message, Open, Refused, Result, pack, unpack
 from flazy.workers import launch, zygote
-from flazy.workers.kernels import Kept, Kernels, Known
+from flazy.workers.deaths import Death, tidy
+from flazy.workers.kernels import Kernels
+from flazy.workers.member import Tenant, Worker
+from flazy.workers.oom import OomKills
 from flazy.workers.relay import Relay
+from flazy.workers.warden import Warden
 
-__all__ = ["Fleet", "Tenant", "Worker"]
+__all__ = ["Fleet"]
 
 START_SECONDS = 60.0
 LOOK_SECONDS = 0.2  # between looks at workers that nothing tells of
@@ -38,48 +42,6 @@ FREE_SECONDS = 0.5  # for which a stage waits for a worker that still works on a
 GRACE_SECONDS = 1.0  # from Bye to SIGTERM, and from SIGTERM to SIGKILL
 
 log = logging.getLogger("flazy")
-
-
-class Tenant(Protocol):
-    """For whom workers work, one run each."""
-
-    run: int
-
-    def joined(self, worker: int) -> None:
-        """Take in that a worker is ready for the run."""
-
-    def lost(self, worker: int, reason: str, blame: Blame | None, *, own: bool) -> None:
-        """Take in that a worker is gone, and whether that was its own doing."""
-
-    def result(self, result: Result) -> None:
-        """Take in a part."""
-
-    def broken(self, error: BaseException) -> None:
-        """Take in that workers cannot be had, or cannot work on the run."""
-
-
-@dataclass(slots=True, eq=False)
-class Worker:
-    """One worker process.
-
-    ``owner`` is whom it works for; ``opened`` what it was last told to be ready for; ``started`` and ``ready`` whether
-    it has ever said, and now says, that it can; ``deadline`` when `Fleet` must look at it again.  ``known`` are the
-    kernels that it has the bytes of; ``kernel`` is the one that it works with, or may still.
-    """
-
-    number: int
-    process: launch.Worker
-    owner: Tenant | None
-    opened: Open
-    pid: int = 0
-    known: Known = field(default_factory=Known)
-    kernel: Kept | None = None
-    started: bool = False
-    ready: bool = False
-    lent: dict[tuple[int, int], Lease] = field(default_factory=dict)  # with tasks: by run and task
-    ending: bool = False
-    deadline: float | None = None
-    signals: tuple[int, ...] = (signal.SIGTERM, signal.SIGKILL)
 
 
 class Fleet:
@@ -110,6 +72,8 @@ class Fleet:
         self._workers: dict[int, Worker] = {}
         self._buried: set[int] = set()  # dead, and their last words not yet read
         self._numbers = 0
+        self._warden = Warden(self._workers, self.relay)
+        self._oom = OomKills()
 
     # For pools --------------------------------------------------------------------------------------
 
@@ -183,6 +147,8 @@ class Fleet:
         deadlines = [worker.deadline for worker in self._workers.values() if worker.deadline is not None]
         if any(worker.process.unwatched for worker in self._workers.values()):
             deadlines.append(time.monotonic() + LOOK_SECONDS)
+        if any(worker.awaited for worker in self._workers.values()):
+            deadlines.append(self._warden.next)
         return min(deadlines, default=None)
 
     def tend(self) -> None:
@@ -200,7 +166,9 @@ class Fleet:
         now = time.monotonic()
         for worker in list(self._workers.values()):
             if worker.deadline is not None and worker.deadline <= now:
-                self._overdue(worker, now)
+                self._push_on(worker, now)
+        if self._warden.next <= now:
+            self._warden.look(self._zygote)
 
     @property
     def empty(self) -> bool:
@@ -241,6 +209,8 @@ class Fleet:
                     self._greet(worker, message.pid)
             case Result():
                 worker = self._workers.get(message.worker)
+                if worker is not None:
+                    worker.seen.heard += 1
                 if worker is not None and worker.owner is not None and worker.owner.run == message.run:
                     self._result(worker, worker.owner, message)
             case Refused():
@@ -330,7 +300,7 @@ class Fleet:
             self.send(worker.number, Bye())
             worker.deadline = time.monotonic() + GRACE_SECONDS
 
-    def _overdue(self, worker: Worker, now: float) -> None:
+    def _push_on(self, worker: Worker, now: float) -> None:
         """Take the next step with a worker that is idle, still busy for others, does not start, or does not end."""
         if worker.ending:
             self._signal(worker, now)
@@ -363,7 +333,9 @@ class Fleet:
         self._receive()
         del self._workers[worker.number]
         self._buried.discard(worker.number)
-        blame, (how, own) = worker.process.running(), worker.process.exit()
+        running, (how, own), code = worker.process.running(), worker.process.exit(), worker.process.code()
+        limit = worker.overdue_s
+        stack = tidy(worker.process.stack()) if own or limit is not None else ""
         worker.process.close()
         worker.lent.clear()
         self._done_with_kernel(worker)
@@ -372,11 +344,13 @@ class Fleet:
         owner = worker.owner
         if owner is None or worker.ending:
             return
-        reason = f"worker process {worker.pid or worker.process.pid} {how}"
-        if last_words:
-            reason += f"; its last words:\n{last_words}\n"
-        found = Blame(blame[1], blame[2], own) if blame is not None and blame[0] == owner.run else None
-        owner.lost(worker.number, reason if worker.ready else f"{reason} (before it was ready)", found, own=own)
+        blame = None
+        if running is not None and running.run == owner.run and not (worker.spared and limit is None):
+            blame = Blame(running.task, running.place, own, limit is not None, running.made)
+        name = f"worker process {worker.pid or worker.process.pid}"
+        hint = self._oom.look() if code == -signal.SIGKILL else ""
+        how = how if worker.ready else f"{how} (before it was ready)"
+        owner.lost(worker.number, Death(name, how, code, stack, hint, limit, last_words), blame, own=own)
 
 
 def _memory(number: int, lease: Lease | None, span: Span) -> memoryview:

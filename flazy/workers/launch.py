@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -10,23 +11,34 @@ import signal
 import struct
 import subprocess
 import sys
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from flazy import errors
 from flazy.errors import WorkerError
 from flazy.plan.kernel import UNKNOWN as UNKNOWN_INDEX
-from flazy.plan.loops import INDEX
-from flazy.workers.contract import RECORD_BYTES, STALE
+from flazy.plan.loops import BASES, INDEX, OFFSETS, OP, OUTSIDE, RECORD, noted_op
+from flazy.workers.contract import DUMP, RECORD_BYTES, STACK_AT, STACK_BYTES, STALE
+from flazy.workers.deaths import OWN_SIGNALS
 
-__all__ = ["ROOT", "UNKNOWN", "Process", "Worker", "interpreter"]
+__all__ = ["ROOT", "UNKNOWN", "Process", "Running", "Worker", "interpreter"]
 
 ROOT = str(pathlib.Path(errors.__file__).parent.parent)
 START = "import sys; sys.path.insert(0, sys.argv[1]); from flazy.workers.process import main; main(sys.argv[2])"
 
 UNKNOWN = 1000  # for an exit code that nobody can tell
 
-# Deaths that are the function's own doing; every other signal comes from outside.
-OWN_SIGNALS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+
+class Running(NamedTuple):
+    """What a worker is doing, or was when it died.
+
+    ``place`` and ``made`` are those of `flazy.core.events.Blame`; ``offsets`` and the op in the place are there where
+    calls are noted one by one.
+    """
+
+    run: int
+    task: int
+    place: tuple[int, ...]
+    made: int
 
 
 class Worker:
@@ -78,14 +90,35 @@ class Worker:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         return f"was killed by {name}", -code in OWN_SIGNALS
 
-    def running(self) -> tuple[int, int, int | None] | None:
-        """Give run, task and index of the input that ran last, if one was running; readable after its death.
+    def noted(self) -> bytes:
+        """Give its record as it is."""
+        return os.pread(self.record, RECORD_BYTES, 0)
 
-        The index is None where inputs were not noted one by one.
-        """
-        run, task, index = struct.unpack_from("3q", os.pread(self.record, RECORD_BYTES, 0))[: INDEX + 1]
-        noted = None if index == UNKNOWN_INDEX else max(index, 0)
-        return (run, task, noted) if task >= 0 and run > 0 else None
+    def running(self, noted: bytes | None = None) -> Running | None:
+        """Say what it runs, or ran when its record was as ``noted``, if anything; readable after its death."""
+        numbers = struct.unpack_from(f"{RECORD}q", self.noted() if noted is None else noted)
+        run, task, index = numbers[: INDEX + 1]
+        if task < 0 or run <= 0:
+            return None
+        if index == UNKNOWN_INDEX or numbers[OP] == OUTSIDE:
+            return Running(run, task, () if index == UNKNOWN_INDEX else (max(index, 0),), 0)
+        op, depth, flatmap = noted_op(numbers[OP])
+        # What is no flatmap has given nothing, however much of the task there is.
+        made = numbers[BASES + depth] if flatmap else sys.maxsize
+        return Running(run, task, (max(index, 0), op, *numbers[OFFSETS : OFFSETS + depth]), made)
+
+    def ask_for_stack(self) -> None:
+        """Let it write the stacks of its threads into its record, soon; nothing comes of it while it is stopped."""
+        if self.code() is None and self.pid is not None:
+            os.ftruncate(self.record, STACK_AT)
+            os.lseek(self.record, STACK_AT, os.SEEK_SET)  # the file is open once, for all that hold it
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, DUMP)
+
+    def stack(self) -> str:
+        """Give the stack that it wrote last, nothing if it did not: that of a crash, if it crashed."""
+        text = os.pread(self.record, STACK_BYTES, STACK_AT).decode(errors="backslashreplace")
+        return text[max(0, text.rfind("Fatal Python error")) :]
 
     def end(self, number: int) -> None:
         """Send a signal to it and to what it started; nothing if it has ended."""
@@ -171,5 +204,5 @@ def _memory_file(name: str) -> int:
         tempfile = importlib.import_module("tempfile")
         with tempfile.TemporaryFile() as opened:
             file = os.dup(opened.fileno())
-    os.ftruncate(file, RECORD_BYTES)
+    os.ftruncate(file, STACK_AT)
     return file

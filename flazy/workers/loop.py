@@ -9,7 +9,7 @@ import logging
 import os
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,7 @@ class Loop:
         self._kernels: dict[int, Kernel] = {}
         self._batchings: dict[int, Batching | None] = {}
         self._swift: dict[int, type] = {}  # what the last output was, where they take too little time to be noted
+        self._noted: set[int] = set()  # runs of which each call is noted
         self._works: dict[tuple[int, int], Work] = {}
 
     def serve(self) -> None:
@@ -90,12 +91,15 @@ class Loop:
                 try:
                     self._kernels[message.run] = self._load(message)
                     self._batchings[message.run] = message.batching
+                    if message.noted:
+                        self._noted.add(message.run)
                 except BaseException:  # noqa: BLE001 - a module that cannot be imported here may raise anything
                     self._link.send(Refused(self._worker, message.run, traceback.format_exc()))
             case Task() if message.run in self._kernels:
                 place = self._link.place(message)
+                swift = self._swift.get(message.run)
                 self._works[message.run, message.task] = work_of(
-                    message, self._kernels[message.run], self._record, place, self._swift.get(message.run)
+                    message, self._kernels[message.run], self._record, place, swift, noted=message.run in self._noted
                 )
             case Granted():
                 if (work := self._works.get((message.run, message.task))) is not None:
@@ -122,8 +126,7 @@ class Loop:
             _close(work)
         self._link.send(
             Result(
-                self._worker, *key, made.start, made.filled + len(made.values), made.last, made.nanos, payload,
-                made.filled, spec or b"",
+                self._worker, *key, made.start, made.outputs, made.last, made.nanos, payload, made.filled, spec or b"",
             )
         )  # fmt: skip
 
@@ -131,7 +134,9 @@ class Loop:
         """Make a payload of a part; a value that cannot travel ends it there."""
         failure = made.failure and self._proven(made.failure)
         origins = None if made.origins is None else [np.array(column, np.int64) for column in made.origins]
-        head = None if made.origins is None and failure is None else (origins, failure and _fields(failure))
+        skipped = [astuple(sample) for _, sample in made.skipped]
+        plain = made.origins is None and failure is None
+        head = None if plain else (origins, failure and _fields(failure), skipped)
         try:
             return self._link.payload([head, *self._stretches(made, work)], work.place), made
         except Unencodable as fault:
@@ -141,7 +146,10 @@ class Loop:
             index, *offsets = [column[kept] for column in made.origins] if made.origins is not None else (at,)
             failure = Failure("", index, tuple(offsets), UNSERIALIZABLE, str(error), "", "TypeError", None)
             columns = None if made.origins is None else [column[:kept] for column in made.origins]
-            short = replace(made, values=made.values[:kept], origins=columns, failure=failure, last=True)
+            skipped = [(before, sample) for before, sample in made.skipped if before <= kept]
+            short = replace(
+                made, values=made.values[:kept], origins=columns, failure=failure, last=True, skipped=skipped
+            )
             return self._packed(short, work)
 
     def _stretches(self, made: Made, work: Work) -> Iterator[Stretch]:
@@ -179,6 +187,7 @@ class Loop:
             _close(self._works.pop(key))
         self._batchings.pop(run, None)
         self._swift.pop(run, None)
+        self._noted.discard(run)
         if (kernel := self._kernels.pop(run, None)) is not None:
             _close(kernel)
 

@@ -15,11 +15,14 @@ from typing import NamedTuple, Protocol
 from flazy.core.events import Blame, Grant, Send
 from flazy.errors import WorkerError
 from flazy.plan.kernel import Kernel, Op
+from flazy.plan.loops import blank_record
 from flazy.sample import Origin, fresh
 from flazy.transport.payload import Payload, Plain
 from flazy.transport.places import Place
 from flazy.transport.stretches import ROWS, Stretch
 from flazy.transport.wire import Bye, Close, Granted, Hello, Message, Open, Refused, Result, Task
+from flazy.workers import deaths
+from flazy.workers.deaths import Death
 from flazy.workers.loop import Loop
 
 __all__ = ["Inputs", "Owner", "Pool", "ThreadPool", "message_of"]
@@ -33,8 +36,11 @@ class Owner(Protocol):
     def joined(self, worker: int) -> None:
         """Take in that a worker is ready."""
 
-    def lost(self, worker: int, reason: str, blame: Blame | None) -> None:
+    def lost(self, worker: int, death: Death, blame: Blame | None) -> None:
         """Take in that a worker is gone."""
+
+    def describe(self, task: int, place: tuple[int, ...]) -> str:
+        """Name the call at a place of a task: stage and sample."""
 
     def result(self, result: Result) -> None:
         """Take in a part."""
@@ -89,7 +95,9 @@ def message_of(owner: Owner, command: Send | Grant) -> Granted | Task:
         return Granted(owner.run, command.task, command.parts)
     assert isinstance(command.inputs, Inputs)
     origin, payload, _, _ = command.inputs
-    return Task(owner.run, command.task, command.attempt, command.skip, command.credit, origin, payload)
+    verdicts = [deaths.message_of(verdict) for verdict in command.verdicts]
+    numbers = (command.task, command.attempt, command.skip, command.credit)
+    return Task(owner.run, *numbers, origin, payload, verdicts=verdicts)
 
 
 class _Queues:
@@ -148,7 +156,7 @@ class ThreadPool:
         self._owner = owner
         for worker in range(self._n):
             link = self._links[worker] = _Queues(lambda message: self._post(lambda: self._take(message)))
-            loop = Loop(worker, link, [0, -1, -1], lambda message: Kernel(message.kernel))
+            loop = Loop(worker, link, blank_record(), lambda message: Kernel(message.kernel))
             link.inbox.put(Open(owner.run, self._ops, {}))
             name = f"flazy-worker-{owner.run}-{worker}"
             threading.Thread(target=self._serve, args=(loop,), name=name, daemon=True).start()

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from flazy.plan.kernel import Kernel
 from flazy.transport.link import SocketLink
 from flazy.transport.wire import Logged, Open
-from flazy.workers.contract import ORPHAN, RECORD_BYTES, STALE
+from flazy.workers.contract import DUMP, ORPHAN, RECORD_BYTES, STACK_AT, STALE
 from flazy.workers.freshness import Imported
 from flazy.workers.loop import Loop
 from flazy.workers.shelf import Shelf
@@ -40,7 +40,7 @@ def main(argument: str) -> None:
     # Made anew: in a fork of the zygote they still take their descriptors for the zygote's, which may be files.
     sys.stdout = _lines_to(1)
     sys.stderr = _lines_to(2)
-    faulthandler.enable()
+    _show_stacks(given["record"])
     sys.breakpointhook = _no_breakpoint
     link = SocketLink(given["tasks"], given["results"], given.get("arena"))
     logging.getLogger().addHandler(_Forward(given["worker"], link))
@@ -51,6 +51,13 @@ def main(argument: str) -> None:
         Loop(given["worker"], link, record, loader.load, loader.note).serve()
     finally:
         link.close()
+
+
+def _show_stacks(record: int) -> None:
+    """Write the stack where the driver finds it, at a crash or when it asks; that works while the GIL is held, too."""
+    os.lseek(record, STACK_AT, os.SEEK_SET)
+    faulthandler.enable(record)
+    faulthandler.register(DUMP, record)
 
 
 def _lines_to(descriptor: int) -> io.TextIOWrapper:

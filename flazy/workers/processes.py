@@ -12,13 +12,16 @@ from typing import Any
 from flazy.collate import Batching
 from flazy.core.events import Blame, Grant, Send
 from flazy.errors import WorkerPoolBroken
+from flazy.plan.where import Processes
 from flazy.transport.codec import Unencodable
 from flazy.transport.payload import Encoded, Payload
 from flazy.transport.places import Intake
 from flazy.transport.stretches import arranged
 from flazy.transport.wire import Open, Result, Task
+from flazy.workers.deaths import Death, tidy
 from flazy.workers.fleet import Fleet
 from flazy.workers.kernels import Kept
+from flazy.workers.launch import Running
 from flazy.workers.lending import Lending
 from flazy.workers.pool import Inputs, Owner, message_of
 
@@ -36,8 +39,8 @@ class ProcessPool:
 
     Parameters
     ----------
-    n
-        How many.
+    where
+        How many, and what they may do.
     kernel, around
         What they run, and in which surroundings.
     fleet
@@ -47,9 +50,10 @@ class ProcessPool:
     """
 
     def __init__(
-        self, n: int, kernel: Kept, around: dict[str, Any], fleet: Fleet, batching: Batching | None = None
+        self, where: Processes, kernel: Kept, around: dict[str, Any], fleet: Fleet, batching: Batching | None = None
     ) -> None:
-        self._n = n
+        self._n = where.n
+        self.timeout = where.timeout
         self._kernel = kernel
         self._around = around
         self._batching = batching
@@ -68,7 +72,7 @@ class ProcessPool:
     def open(self, owner: Owner) -> None:
         """Lease the workers."""
         self._owner, self.run = owner, owner.run
-        self._opened = Open(owner.run, self._kernel, self._around, self._batching)
+        self._opened = Open(owner.run, self._kernel, self._around, self._batching, self.timeout is not None)
         self._fleet.lease(self._n, self, self._opened)
 
     def send(self, command: Send | Grant) -> None:
@@ -124,18 +128,17 @@ class ProcessPool:
         if self._owner is not None:
             self._owner.result(result)
 
-    def lost(self, worker: int, reason: str, blame: Blame | None, *, own: bool) -> None:
+    def lost(self, worker: int, death: Death, blame: Blame | None, *, own: bool) -> None:
         """Replace a dead worker, unless they die faster than they work; ``own`` as in `Blame`."""
         owner, opened = self._owner, self._opened
         if owner is None or opened is None:
             return
-        first = reason.splitlines()[0].rstrip(":;")
-        self._fleet.relay.warn(f"{first}; its samples are sent again")
-        self._exits.append(reason)
+        self._fleet.relay.warn(f"{death.headline}; its samples are sent again")
+        self._exits.append(str(death))
         self._fruitless[own] += 1
         self._failed_starts += own and worker not in self._ready
         self._ready.discard(worker)
-        owner.lost(worker, reason, blame)
+        owner.lost(worker, death, blame)
         most = max(5, 2 * self._n)
         if self._failed_starts >= FAILED_STARTS:
             self._give_up("could not start")
@@ -143,6 +146,13 @@ class ProcessPool:
             self._give_up("die faster than they work")
         else:
             self._fleet.start(self, opened)
+
+    def slow(self, worker: int, running: Running, seconds: float, stack: str) -> None:
+        """Warn with the name of the sample."""
+        if self._owner is not None:
+            what = self._owner.describe(running.task, running.place)
+            text = f"{what} has been running for {seconds:.0f} s in {self.name(worker)}"
+            self._fleet.relay.warn_slow(text, tidy(stack))
 
     def broken(self, error: BaseException) -> None:
         """Pass on."""

@@ -12,10 +12,12 @@ import os
 import selectors
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
+from flazy.errors import SlowSample
 from flazy.workers.mailbox import Mailbox
 
 __all__ = ["Relay"]
@@ -69,6 +71,10 @@ class Relay:
     def warn(self, text: str) -> None:
         """Log a warning of our own; handlers are user code, which no other thread of ours may run."""
         self.log({"name": log.name, "levelno": logging.WARNING, "levelname": "WARNING", "msg": text})
+
+    def warn_slow(self, text: str, stack: str) -> None:
+        """Warn of a call that may hang, where Python's warnings go: who waits for it should see that unasked."""
+        self._mailbox.post(lambda: _warn_slow(text, stack))
 
     def stop(self, timeout_s: float) -> None:
         """Bring what is there and end."""
@@ -147,3 +153,12 @@ def _log(record: dict[str, Any]) -> None:
     except Exception:  # a user's filter; this thread must go on, since the dead are reported through it
         with contextlib.suppress(Exception):  # the same filter may see this one
             log.exception("a log record of a worker could not be handled")
+
+
+def _warn_slow(text: str, stack: str) -> None:
+    shown = f", at\n{stack.rstrip()}" if stack else "; it did not say where"
+    message = f"{text} (no timeout= is set){shown}"
+    try:
+        warnings.warn(message, SlowSample, stacklevel=1)
+    except Exception:  # as an error, or through a function of the user's
+        log.warning(message, exc_info=True)

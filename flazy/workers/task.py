@@ -7,18 +7,23 @@ as a suspended generator, so that it does not occupy its worker.
 from __future__ import annotations
 
 import itertools
+from array import array
 from collections.abc import Callable, Generator, Iterator, MutableSequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from flazy.errors import PoisonSample, SampleTimeout
 from flazy.located import cause_of
+from flazy.plan.guard import LeftOut
 from flazy.plan.kernel import UNKNOWN, Cursor, Kernel
-from flazy.plan.loops import INDEX, UPSTREAM
-from flazy.sample import Address, Origin
+from flazy.plan.loops import INDEX, OP, OUTSIDE, UPSTREAM
+from flazy.plan.policy import SkippedSample
+from flazy.sample import Address
 from flazy.transport.places import Place
 from flazy.transport.stretches import rows_of
 from flazy.transport.wire import Task
 from flazy.workers.collected import NUMBERS, Collected, clock
+from flazy.workers.deaths import refused
 from flazy.workers.owned import is_owned
 
 __all__ = ["Failure", "Made", "Record", "Work", "idle", "work_of"]
@@ -57,7 +62,8 @@ class Made:
 
     ``origins`` are columns: the index of the input of each value, then its offset in each flatmap.
     Before the values come ``filled`` outputs that lie in rows of a batch.  ``uniform`` is the type of all values, where
-    that is known.
+    that is known.  ``skipped`` are samples that were left out, each with the number of values before it; they count as
+    outputs.
     """
 
     start: int
@@ -68,6 +74,12 @@ class Made:
     last: bool
     nanos: int
     uniform: type | None = None
+    skipped: list[tuple[int, SkippedSample]] = field(default_factory=list)
+
+    @property
+    def outputs(self) -> int:
+        """How many it counts as."""
+        return self.filled + len(self.values) + len(self.skipped)
 
 
 class WorkerCursor(Cursor):
@@ -75,9 +87,11 @@ class WorkerCursor(Cursor):
 
     __slots__ = ("origin",)
 
-    def __init__(self, record: Record, origin: Origin) -> None:
-        super().__init__(record)
-        self.origin = origin
+    def __init__(self, record: Record, task: Task, collected: Collected, *, noted: bool) -> None:
+        super().__init__(record, noted=noted)
+        self.origin = task.origin
+        self.made, self.omit = collected.made, collected.omit
+        self.refusals = dict([refused(verdict) for verdict in task.verdicts])
 
     def base(self) -> Address:
         """Give the address of the present input."""
@@ -108,18 +122,21 @@ class Work:
         sent the part clears them with `idle`: packing is user code too.
     place
         Where the outputs of the first part may go.
+    noted
+        Note each call in the record, rather than each input; also done from the second attempt on.
     """
 
-    def __init__(self, task: Task, kernel: Kernel, record: Record, place: Place) -> None:
+    def __init__(self, task: Task, kernel: Kernel, record: Record, place: Place, *, noted: bool = False) -> None:
         self.task = task
         self.place = place
         self.credit = task.credit
         self._kernel = kernel
         self._record = record
-        self._cursor = WorkerCursor(record, task.origin)
         self._start = task.skip
         self._index = -1
         self._collected = Collected(lambda: self.place, kernel.depth, task.skip)
+        self._cursor = WorkerCursor(record, task, self._collected, noted=noted or task.attempt > 1)
+        self._suspended: list[int] | None = None
         self._runs: Iterator[Generator[None, None, None]] | None = None
         self._running: Generator[None, None, None] | None = None
 
@@ -128,6 +145,9 @@ class Work:
         started = clock()
         made = Made(self._start, 0, [], None, None, False, 0)
         self._record[0], self._record[1], self._record[INDEX] = self.task.run, self.task.task, self._index
+        self._record[OP] = UPSTREAM if self._cursor.noted else OUTSIDE
+        if self._suspended is not None:
+            self._record[INDEX:] = memoryview(array("q", self._suspended))
         try:
             self._fill(made, started)
         except KernelError as error:
@@ -136,7 +156,7 @@ class Work:
             made.failure, made.last = _failure(KernelError("", max(self._cursor.index, 0), (), error)), True
         self._made(made)
         made.filled = self.place.filled
-        self._start += made.filled + len(made.values)
+        self._start += made.outputs
         made.nanos = clock() - started
         return made
 
@@ -168,6 +188,11 @@ class Work:
         """Take what was collected, and note where it is."""
         made.values, made.origins = self._collected.taken()
         self._index = self._cursor.index
+        if self._cursor.noted:
+            assert isinstance(self._record, memoryview)
+            self._suspended = self._record[INDEX:].tolist()
+        if self._kernel.leaves_out:
+            _set_aside(made)
 
     def _inputs(self) -> Iterator[Generator[None, None, None]]:
         """Give the kernel over all inputs at once; in a careful attempt over each by itself."""
@@ -190,10 +215,12 @@ class StraightWork(Work):
         record while nothing has gone wrong: that costs more than the smallest functions.
     """
 
-    def __init__(self, task: Task, kernel: Kernel, record: Record, place: Place, swift: type | None) -> None:
-        super().__init__(task, kernel, record, place)
+    def __init__(
+        self, task: Task, kernel: Kernel, record: Record, place: Place, swift: type | None, *, noted: bool = False
+    ) -> None:
+        super().__init__(task, kernel, record, place, noted=noted)
         self._careful = task.attempt > 1
-        self._swift = None if self._careful or kernel.random else swift
+        self._swift = None if self._cursor.noted or kernel.random else swift
         self._inputs_left: Iterator[Any] | None = None
         self._count = 0
         self._done = task.skip
@@ -245,11 +272,20 @@ class StraightWork(Work):
         return take
 
 
-def work_of(task: Task, kernel: Kernel, record: Record, place: Place, swift: type | None) -> Work:
+def work_of(task: Task, kernel: Kernel, record: Record, place: Place, swift: type | None, *, noted: bool) -> Work:
     """Give the kind of work that a kernel is."""
     if kernel.one_to_one:
-        return StraightWork(task, kernel, record, place, swift)
-    return Work(task, kernel, record, place)
+        return StraightWork(task, kernel, record, place, swift, noted=noted)
+    return Work(task, kernel, record, place, noted=noted)
+
+
+def _set_aside(made: Made) -> None:
+    """Take what stands for samples that were left out from among the values."""
+    found = [place for place, value in enumerate(made.values) if type(value) is LeftOut]
+    made.skipped = [(place - before, made.values[place].skipped) for before, place in enumerate(found)]
+    for column in (made.values, *(made.origins or ())):
+        for place in reversed(found):
+            del column[place]
 
 
 def _as_it_is(value: Any) -> Any:
@@ -264,4 +300,7 @@ def idle(record: Record) -> None:
 def _failure(error: KernelError) -> Failure:
     cause = cause_of(error.cause)
     where = (error.stage, error.index, error.offsets)
-    return Failure(*where, cause.name, cause.message, cause.traceback, cause.builtin, cause.error)
+    trace = cause.traceback
+    if isinstance(error.cause, PoisonSample | SampleTimeout):
+        trace = error.cause.traceback or trace
+    return Failure(*where, cause.name, cause.message, trace, cause.builtin, cause.error)

@@ -155,6 +155,15 @@ class Zygote:
                 worker.pid, worker.sentinel = told["pid"], descriptors[0]
                 self._children[told["pid"]] = worker
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._popen.pid
+
+    def kill(self) -> None:
+        """End it at once, since it stands still; its children live on."""
+        self._popen.kill()
+
     def close(self, timeout_s: float) -> None:
         """End the process; children that are left live on, and are told by their pipe."""
         self._socket.close()

@@ -16,14 +16,22 @@ from random import Random
 from flazy.core.events import Blame, Grant, Part, Send
 from flazy.core.limits import Limits
 
+SETTLED = -1  # the offset of what stands in the place of an input that is left out
+
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One input: it gives ``outputs`` outputs, and then, if ``deadly``, kills its worker each time."""
+    """One input: it gives ``outputs`` outputs, and then, if ``deadly``, kills its worker each time.
+
+    A worker that knows the verdict leaves it out, unless it is ``stubborn``; one that is overdue is tried ``retries``
+    times more.
+    """
 
     index: int
     outputs: int
-    deadly: str = ""  # "own", "kill"
+    deadly: str = ""  # "own", "kill", "overdue"
+    stubborn: bool = False
+    retries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +56,6 @@ def draw(rng: Random, *, ordered: bool) -> Scenario:
     fewest = rng.choice([0, 0, 1])
     deadly = rng.choice([0, 0, 0.05, 0.2])
 
-    def draw_input(index: int) -> Input:
-        kills = rng.choice(["own", "own", "kill"]) if rng.random() < deadly else ""
-        return Input(index, rng.randint(fewest, most), kills)
-
-    sizes = rng.choice([(1, 1), (1, 4), (3, 3)])
-    tasks = tuple(tuple(map(draw_input, range(rng.randint(*sizes)))) for _ in range(rng.randint(1, 14)))
     limits = Limits(
         tasks=rng.randint(1, 8),
         samples=rng.choice([None, rng.randint(1, 12)]),
@@ -62,7 +64,17 @@ def draw(rng: Random, *, ordered: bool) -> Scenario:
         slots=rng.randint(1, 3),
         own_deaths=rng.randint(2, 3),
         kills=rng.randint(2, 5),
+        overdue=rng.randint(1, 3),
     )
+    def draw_input(index: int) -> Input:
+        outputs = rng.randint(fewest, most)
+        if rng.random() >= deadly:
+            return Input(index, outputs)
+        kind, stubborn = rng.choice(["own", "own", "kill", "overdue"]), rng.random() < 0.3
+        return Input(index, outputs, kind, stubborn, rng.randint(0, limits.overdue - 1))
+
+    sizes = rng.choice([(1, 1), (1, 4), (3, 3)])
+    tasks = tuple(tuple(map(draw_input, range(rng.randint(*sizes)))) for _ in range(rng.randint(1, 14)))
     weights = {name: rng.choice([0.05, 1, 1, 4]) for name in ("source", "consumer", "join", "crash")}
     weights["crash"] /= 10
     return Scenario(
@@ -86,6 +98,7 @@ class Job:
         self.send = send
         self.permits = send.credit
         self.index = 0
+        self.made = 0  # outputs of the task before those of the present input
         self._limit = limit
         self._steps = self._run()
 
@@ -97,8 +110,9 @@ class Job:
         task, skip, inputs = self.send.task, self.send.skip, self.send.inputs
         sent, place, waiting = skip, 0, []
         for item in inputs:
-            self.index = item.index
-            for offset in range(item.outputs):
+            self.index, self.made = item.index, place
+            offsets, place = self._offsets(item, place)
+            for offset in offsets:
                 if len(waiting) == self._limit:
                     yield self._part(sent, waiting, last=False)
                     sent, waiting = sent + len(waiting), []
@@ -106,7 +120,7 @@ class Job:
                     waiting.append((task, item.index, offset))
                 place += 1
                 yield None
-            while item.deadly:
+            while item.deadly and offsets != [SETTLED]:
                 yield item.deadly
             last = item is inputs[-1]
             if last or (waiting and self.send.attempt > 1):
@@ -114,6 +128,13 @@ class Job:
                 sent, waiting = sent + len(waiting), []
             else:
                 yield None
+
+    def _offsets(self, item: Input, place: int) -> tuple[list[int], int]:
+        """Say what comes of an input; where it is left out, its verdict tells what of it was received."""
+        verdict = next((one for one in self.send.verdicts if one.place == (item.index, 0)), None)
+        if verdict is None or item.stubborn or (verdict.overdue and len(verdict.reasons) <= item.retries):
+            return list(range(item.outputs)), place
+        return [SETTLED], place + verdict.given
 
     def _part(self, start: int, outputs: list, *, last: bool) -> Part:
         self.permits -= 1

@@ -25,8 +25,9 @@ from flazy.core.events import (
     Poison,
     Send,
     Taken,
+    Verdict,
 )
-from tests.core.actors import Input, Scenario
+from tests.core.actors import SETTLED, Input, Scenario
 
 
 @dataclass(slots=True)
@@ -42,7 +43,9 @@ class Entry:
     waiting: deque[int] = field(default_factory=deque)  # bytes of each part received and not taken
     emitted: list[Emit | Poison] = field(default_factory=list)
     taken: int = 0  # of those emitted
-    deaths: dict[int, list[tuple[bool, str]]] = field(default_factory=dict)
+    deaths: list[tuple[Blame, str, int]] = field(default_factory=list)  # with reason, and what had come by then
+    verdicts: dict[tuple[int, ...], Verdict] = field(default_factory=dict)
+    poison: Verdict | None = None
 
     def ended(self) -> bool:
         """Whether the consumer was given the end of it."""
@@ -115,11 +118,21 @@ class Ledger:
         """Whether a blame would count: the worker owns the task."""
         return blame is not None and blame.task < len(self.entries) and self.entries[blame.task].owner == worker
 
-    def is_fatal(self, blame: Blame) -> bool:
-        """Whether a blame that counts makes its sample poison."""
-        deaths = self.entries[blame.task].deaths.get(blame.index, [])
-        limit = self.limits.own_deaths if blame.own else self.limits.kills
-        return 1 + sum(own == blame.own for own, _ in deaths) >= limit
+    def verdict(self, blame: Blame, reason: str) -> Verdict | None:
+        """Judge a blame that counts: of the deaths at its place those that add up, if they are enough."""
+        entry = self.entries[blame.task]
+        found: dict[str, list[str]] = {"own": [], "kill": [], "overdue": []}
+        for death, why, received in [*entry.deaths, (blame, reason, entry.received)]:
+            kind = "overdue" if death.overdue else "own" if death.own else "kill"
+            here = death.place == blame.place[: len(death.place)] and len(death.place) in (0, 1, len(blame.place))
+            if here and (kind != "kill" or received == entry.received):
+                found[kind].append(why)
+        fatal = len(found["own"]) >= self.limits.own_deaths or len(found["kill"]) >= self.limits.kills
+        if len(blame.place) < 2 or not (blame.overdue or fatal):
+            return None
+        reasons = found["overdue"] if blame.overdue else found["own"] + found["kill"]
+        given = max(0, entry.received - blame.made)
+        return Verdict(blame.place, given, blame.overdue, tuple(sorted(reasons, key=lambda why: int(why.split()[-1]))))
 
     def part_nbytes(self) -> int:
         """Bytes of all parts received and not taken."""
@@ -139,9 +152,18 @@ class Ledger:
     def _note_loss(self, event: Lost) -> None:
         blamed = self.entries[event.blame.task] if self.counts(event.worker, event.blame) else None
         if blamed is not None:
-            blamed.done = self.is_fatal(event.blame)
+            verdict = self.verdict(event.blame, event.reason)
             blamed.attempt += 1
-            blamed.deaths.setdefault(event.blame.index, []).append((event.blame.own, event.reason))
+            blamed.deaths.append((event.blame, event.reason, blamed.received))
+            if verdict is not None:
+                helps = verdict.place not in blamed.verdicts
+                if verdict.overdue:
+                    helps = len(verdict.reasons) <= self.limits.overdue
+                blamed.done = not helps
+                if helps:
+                    blamed.verdicts[verdict.place] = verdict
+                else:
+                    blamed.poison = verdict
         self.joined.discard(event.worker)
         for entry in self.entries:
             if entry.owner == event.worker:
@@ -159,6 +181,7 @@ class Ledger:
         assert load < self.slots, "tasks go to workers with a slot"
         assert fits or send.task == unfinished[0], "parts over the byte limit stop all but the lowest task"
         assert send.attempt == entry.attempt, "only a blamed task counts its attempts"
+        assert send.verdicts == tuple(entry.verdicts.values()), "a task goes with its verdicts"
         entry.owner, entry.permits = send.worker, send.credit
         self._check_credit(entry)
 
@@ -172,8 +195,7 @@ class Ledger:
         if self.scenario.ordered:
             assert all(lower.ended() for lower in self.entries[: command.task]), "order"
         if isinstance(command, Poison):
-            reasons = tuple(reason for _, reason in entry.deaths[command.index])
-            assert reasons == command.reasons, "poison tells the reasons of the deaths"
+            assert command.verdict == entry.poison, "poison tells place and reasons of the deaths"
         else:
             assert command.start == len(entry.outputs(len(entry.emitted))), "parts follow each other"
             assert command.outputs == len(command.payload), "payloads stay with their parts"
@@ -183,12 +205,17 @@ class Ledger:
         """Assert that all outputs of all tasks came, once, in order, with poison at its place."""
         assert len(self.entries) == len(self.scenario.tasks), "all tasks were accepted"
         for number, entry in enumerate(self.entries):
-            deadly = next((item for item in entry.inputs if item.deadly), None)
-            inputs = entry.inputs if deadly is None else entry.inputs[: deadly.index + 1]
-            expected = [(number, item.index, offset) for item in inputs for offset in range(item.outputs)]
-            outputs = entry.outputs(len(entry.emitted))
-            assert expected[: len(outputs)] == outputs, f"outputs of task {number}"
-            lacking = len(expected) - len(outputs)
-            poisoned = [part.index for part in entry.emitted if isinstance(part, Poison)]
-            assert poisoned == ([] if deadly is None else [deadly.index]), f"poison in task {number}"
-            assert 0 <= lacking <= (deadly.outputs if deadly else 0), f"task {number} lacks {lacking} outputs"
+            stubborn = next((item for item in entry.inputs if item.deadly and item.stubborn), None)
+            outputs = deque(entry.outputs(len(entry.emitted)))
+            for item in entry.inputs[: len(entry.inputs) if stubborn is None else stubborn.index + 1]:
+                expected = [(number, item.index, offset) for offset in range(item.outputs)]
+                while expected and outputs and outputs[0] == expected[0]:
+                    outputs.popleft()
+                    del expected[0]
+                if item.deadly and not item.stubborn:
+                    assert outputs, f"task {number} lacks what stands for input {item.index}"
+                    assert outputs.popleft() == (number, item.index, SETTLED), f"place of input {item.index}"
+                assert item.deadly or not expected, f"task {number} lacks outputs of input {item.index}"
+            assert not outputs, f"outputs of task {number}"
+            poisoned = [part.verdict.place[0] for part in entry.emitted if isinstance(part, Poison)]
+            assert poisoned == ([] if stubborn is None else [stubborn.index]), f"poison in task {number}"

@@ -16,7 +16,7 @@ from random import Random
 from flazy.core.check import validate
 from flazy.core.dispatch import Dispatcher
 from flazy.core.events import Accepted, Blame, Drop, Emit, Event, Grant, Joined, Lost, Paced, Part, Poison, Send, Taken
-from tests.core.actors import Death, Worker, draw
+from tests.core.actors import Death, Job, Worker, draw
 from tests.core.ledger import Ledger
 
 MAX_STEPS = 20_000  # a healthy run takes some hundreds
@@ -94,7 +94,7 @@ class Simulation:
     def _handle(self, event: Event) -> None:
         self.events += 1
         commands = self.dispatcher.handle(event)
-        foreign = isinstance(event, Part) and not self.ledger.counts(event.worker, Blame(event.task, 0, own=True))
+        foreign = isinstance(event, Part) and not self.ledger.counts(event.worker, Blame(event.task, (), own=True))
         self.ledger.note(event)
         dropped = [Drop(event.worker, event.task, event.payload)] if foreign else []
         assert dropped == [command for command in commands if isinstance(command, Drop)], "foreign parts are dropped"
@@ -146,9 +146,10 @@ class Simulation:
             if result.last:
                 del worker.jobs[result.task]
         elif isinstance(result, str):
-            own = (result == "own") ^ (self._rng.random() < 0.1)
-            blame = Blame(job.send.task, job.index, own) if self._rng.random() < 0.75 else None
-            self._die(worker, Death(f"{result} {self.steps}", blame, genuine=True))
+            own = (result == "own") ^ (result != "overdue" and self._rng.random() < 0.1)
+            blame = self._blame(job, own, overdue=result == "overdue")
+            known = result == "overdue" or self._rng.random() < 0.75
+            self._die(worker, Death(f"{result} {self.steps}", blame if known else None, genuine=True))
 
     def _deliver(self, worker: Worker) -> None:
         message = worker.outbox.popleft()
@@ -198,18 +199,26 @@ class Simulation:
     def _lose(self, worker: Worker, death: Death) -> None:
         worker.lost = True
         blame = death.blame
-        if not death.genuine and self.ledger.counts(worker.number, blame) and self.ledger.is_fatal(blame):
+        counts = not death.genuine and self.ledger.counts(worker.number, blame)
+        if counts and self.ledger.verdict(blame, f"? {self.steps}"):
             blame = None  # blame that is wrong again and again would be right to make poison
         self._handle(Lost(worker.number, death.reason, blame))
         if self._rng.random() < 0.1:
             self._handle(Lost(worker.number, "again"))
 
+    def _blame(self, job: Job, own: bool, *, overdue: bool = False) -> Blame:
+        """Say what ran; in a first attempt it is not always known which call, or which input."""
+        place = (job.index, 0)
+        if job.send.attempt == 1 and not overdue:
+            place = place[: self._rng.choice([0, 1, 2])]
+        return Blame(job.send.task, place, own, overdue, job.made)
+
     def _draw_blame(self, worker: Worker) -> Blame | None:
         kind, own = self._rng.choice(["right", "none", "wrong"]), self._rng.random() < 0.5
         if kind == "right" and worker.running is not None:
-            return Blame(worker.running.send.task, worker.running.index, own)
+            return self._blame(worker.running, own)
         if kind == "wrong":
-            return Blame(self._rng.randrange(len(self.scenario.tasks)), self._rng.randrange(4), own)
+            return Blame(self._rng.randrange(len(self.scenario.tasks)), (self._rng.randrange(4), 0), own)
         return None
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from flazy.core.check import validate
 from flazy.core.dispatch import Dispatcher
-from flazy.core.events import Accepted, Joined, Lost, Part, Poison
+from flazy.core.events import Accepted, Joined, Lost, Part, Poison, Verdict
 from flazy.core.limits import Limits
 
 
@@ -78,7 +78,7 @@ def test_sound_state_passes(target: Dispatcher) -> None:
         ("credit: the owner may send", spoil_task(0, permits=2)),
         ("a finished task has no owner", spoil_task(1, worker=0, permits=1)),
         ("a finished task is open only while", spoil_task(1, held=[], received=0)),
-        ("poison ends its task", spoil_task(2, held=[(Poison(2, 0, ()), 0, 0)])),
+        ("poison ends its task", spoil_task(2, held=[(Poison(2, Verdict((0, 0), 0, False, ())), 0, 0)])),
         ("owner: worker and task", spoil_worker(tasks={})),
         ("load: the counter", spoil_worker(load=0)),
         ("free: exactly", spoil(_free={0})),

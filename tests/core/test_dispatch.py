@@ -22,7 +22,6 @@ from flazy.core.events import (
     Lost,
     Paced,
     Part,
-    Poison,
     Send,
     Taken,
 )
@@ -156,7 +155,7 @@ def test_credit_belongs_to_the_task_and_not_to_the_attempt() -> None:
 
 def test_careful_task_gets_one_part_at_a_time() -> None:
     target = dispatcher(Joined(0), Accepted(0, "a"), Part(0, 0, 0, 3, False), credit=3)
-    play(target, Lost(0, "SIGSEGV", Blame(0, 1, own=True)))
+    play(target, Lost(0, "SIGSEGV", Blame(0, (1, 0), own=True)))
 
     assert [Send(1, 0, "a", 2, 3, 0)] == play(target, Joined(1))
     assert [Grant(1, 0, 1)] == play(target, Taken(0))
@@ -177,20 +176,20 @@ def test_lost_worker_gives_back_its_tasks_after_what_was_received() -> None:
 def test_only_the_blamed_task_becomes_careful() -> None:
     target = dispatcher(Joined(0), Accepted(0, "a"), Accepted(1, "b"), Joined(1))
 
-    assert [Send(1, 0, "a", 1, 0, 2), Send(1, 1, "b", 2, 0, 1)] == play(target, Lost(0, "", Blame(1, 0, own=True)))
+    assert [Send(1, 0, "a", 1, 0, 2), Send(1, 1, "b", 2, 0, 1)] == play(target, Lost(0, "", Blame(1, (0, 0), own=True)))
 
 
 @pytest.mark.parametrize("task", [1, 2, 7], ids=["of another worker", "finished", "unknown"])
 def test_blame_for_a_task_that_the_worker_does_not_own_is_ignored(task: int) -> None:
     target = dispatcher(Joined(0), Joined(1), *(Accepted(task, "") for task in range(3)), whole(0, 2))
 
-    assert [Send(1, 0, "", 1, 0, 2)] == play(target, Lost(0, "", Blame(task, 0, own=True)))
+    assert [Send(1, 0, "", 1, 0, 2)] == play(target, Lost(0, "", Blame(task, (0, 0), own=True)))
 
 
 def test_loss_of_a_worker_that_is_not_joined_changes_nothing() -> None:
     target = dispatcher(Joined(0), Accepted(0, ""), Lost(0))
 
-    assert [] == play(target, Lost(0, "again", Blame(0, 0, own=True)))
+    assert [] == play(target, Lost(0, "again", Blame(0, (0, 0), own=True)))
     assert [] == play(target, Lost(9, "never joined"))
     assert (1, ()) == (target.redispatched, target.workers)
 
@@ -206,73 +205,6 @@ def test_part_of_a_task_that_its_worker_does_not_own_is_dropped(part: Part) -> N
 
     assert [Drop(part.worker, part.task, "p")] == play(target, part)
     assert 1 == target.dropped
-
-
-# Poison -------------------------------------------------------------------------------------------------
-
-
-def die(target: Dispatcher, worker: int, blame: Blame) -> list[Command]:
-    """Let a worker join, die with blame, and give what its death caused."""
-    play(target, Joined(worker))
-    return play(target, Lost(worker, f"death {worker}", blame))
-
-
-def test_second_death_of_its_own_makes_a_sample_poison() -> None:
-    target = dispatcher(Accepted(0, ""))
-
-    assert [] == die(target, 0, Blame(0, 3, own=True))
-    assert [Poison(0, 3, ("death 0", "death 1"))] == die(target, 1, Blame(0, 3, own=True))
-    assert [] == play(target, Joined(2)), "the task is not sent again"
-
-
-def test_fifth_death_by_a_signal_makes_a_sample_poison() -> None:
-    target = dispatcher(Accepted(0, ""))
-    die(target, 0, Blame(0, 3, own=True))
-    for worker in range(1, 5):
-        assert [] == die(target, worker, Blame(0, 3, own=False))
-
-    assert [Poison(0, 3, tuple(f"death {i}" for i in range(6)))] == die(target, 5, Blame(0, 3, own=False))
-
-
-def test_deaths_of_different_samples_do_not_add_up() -> None:
-    target = dispatcher(Accepted(0, ""))
-
-    assert [[]] * 9 == [die(target, index, Blame(0, index, own=True)) for index in range(9)]
-
-
-def test_deaths_without_blame_never_make_poison() -> None:
-    target = dispatcher(Accepted(0, "a"))
-    for worker in range(20):
-        play(target, Joined(worker), Lost(worker))
-
-    assert [Send(20, 0, "a", 1, 0, 2)] == play(target, Joined(20))
-    assert 20 == target.redispatched
-
-
-def test_ordered_poison_waits_for_its_place() -> None:
-    target = dispatcher(Joined(0), Accepted(0, "a"), Joined(1), Accepted(1, "b"), Accepted(2, "c"), slots=1)
-    play(target, Part(1, 1, 0, 1, False, "B"), Lost(1, "x", Blame(1, 4, own=True)), Joined(2))
-
-    assert [] == play(target, Lost(2, "y", Blame(1, 4, own=True)))
-    assert [Emit(0, 0, 1, True, "A"), Emit(1, 0, 1, False, "B"), Poison(1, 4, ("x", "y"))] == [
-        command for command in play(target, whole(0, 0, "A")) if not isinstance(command, Send)
-    ]
-
-
-def test_unordered_poison_is_raised_at_once() -> None:
-    target = dispatcher(Accepted(0, ""), Accepted(1, "b"), ordered=False)
-    play(target, Joined(0), Lost(0, "x", Blame(1, 2, own=True)), Joined(1))
-
-    assert [Poison(1, 2, ("x", "y"))] == play(target, Lost(1, "y", Blame(1, 2, own=True)))
-
-
-def test_poisoned_task_is_open_until_the_poison_is_taken() -> None:
-    target = dispatcher(Joined(0), Accepted(0, "a"), Part(0, 0, 0, 1, False))
-    play(target, Lost(0, "x", Blame(0, 1, own=True)), Joined(1), Taken(0), Lost(1, "y", Blame(0, 1, own=True)))
-
-    assert (("a", 1),) == target.undelivered
-    assert [] == play(target, Taken(0))
-    assert target.idle
 
 
 # Room and checkpoint ------------------------------------------------------------------------------------

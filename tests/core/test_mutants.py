@@ -12,8 +12,9 @@ from heapq import heapify
 
 import pytest
 
-from flazy.core.dispatch import Dispatcher, _Task
-from flazy.core.events import Command, Drop, Part
+from flazy.core.dispatch import Dispatcher
+from flazy.core.events import Blame, Command, Drop, Part, Verdict
+from flazy.core.state import Death, Task
 from tests.core.simulation import SimulationError, simulate
 
 MAX_SEEDS = 300  # ten times what the toughest one needs
@@ -22,7 +23,7 @@ MAX_SEEDS = 300  # ten times what the toughest one needs
 class NoFence(Dispatcher):
     """Parts of lost workers count."""
 
-    def _is_owner(self, task: _Task, worker: int) -> bool:
+    def _is_owner(self, task: Task, worker: int) -> bool:
         return not task.done
 
 
@@ -47,35 +48,35 @@ class CreditPerAttempt(Dispatcher):
 class SuspendedOccupies(Dispatcher):
     """A task out of credit occupies its worker."""
 
-    def _occupies(self, task: _Task) -> bool:
+    def _occupies(self, task: Task) -> bool:
         return task.worker is not None
 
 
 class NothingOccupies(Dispatcher):
     """A worker takes any number of tasks."""
 
-    def _occupies(self, task: _Task) -> bool:
+    def _occupies(self, task: Task) -> bool:
         return False
 
 
 class NoSkip(Dispatcher):
     """A task that is sent again begins at its first output."""
 
-    def _skip(self, task: _Task) -> int:
+    def _skip(self, task: Task) -> int:
         return 0
 
 
 class SkipTaken(Dispatcher):
     """A task that is sent again goes on after what was taken, not after what was received."""
 
-    def _skip(self, task: _Task) -> int:
+    def _skip(self, task: Task) -> int:
         return task.taken
 
 
 class NoOrder(Dispatcher):
     """Each part is emitted at once, though order was asked for."""
 
-    def _may_emit(self, task: _Task) -> bool:
+    def _may_emit(self, task: Task) -> bool:
         return True
 
 
@@ -89,14 +90,14 @@ class NoRelease(Dispatcher):
 class NoGrant(Dispatcher):
     """Nothing is ever granted."""
 
-    def _grant(self, task: _Task) -> list[Command]:
+    def _grant(self, task: Task) -> list[Command]:
         return []
 
 
 class GrantTwice(Dispatcher):
     """A grant is worth twice what it should be."""
 
-    def _grant(self, task: _Task) -> list[Command]:
+    def _grant(self, task: Task) -> list[Command]:
         grants = super()._grant(task)
         task.permits += sum(grant.parts for grant in grants)
         return [replace(grant, parts=2 * grant.parts) for grant in grants]
@@ -105,50 +106,88 @@ class GrantTwice(Dispatcher):
 class CreditAtEmission(Dispatcher):
     """A part gives its credit back when it is emitted, not when it is taken."""
 
-    def _credit(self, task: _Task) -> int:
+    def _credit(self, task: Task) -> int:
         return max(0, self._limit(task) - len(task.held))
 
 
 class NotCareful(Dispatcher):
     """A task that killed its worker keeps its whole credit."""
 
-    def _limit(self, task: _Task) -> int:
+    def _limit(self, task: Task) -> int:
         return self._limits.credit
 
 
 class PoisonIgnoresOrder(Dispatcher):
     """Poison is raised at once, whatever comes before it."""
 
-    def _died(self, task: _Task, index: int, reason: str, *, own: bool) -> list[Command]:
-        commands = super()._died(task, index, reason, own=own)
+    def _died(self, task: Task, blame: Blame, reason: object) -> list[Command]:
+        commands = super()._died(task, blame, reason)
         return commands + [command for command, _, _ in task.held]
 
 
 class PoisonAtFirstDeath(Dispatcher):
     """One death is enough."""
 
-    def _is_poison(self, deaths: list[tuple[bool, str]]) -> bool:
+    def _is_poison(self, own: list[bool]) -> bool:
         return True
 
 
 class NoPoison(Dispatcher):
     """A deadly sample is tried for ever."""
 
-    def _is_poison(self, deaths: list[tuple[bool, str]]) -> bool:
+    def _is_poison(self, own: list[bool]) -> bool:
         return False
 
 
 class KillsCountAsOwn(Dispatcher):
     """A death by a signal from outside counts as much as a crash."""
 
-    def _is_poison(self, deaths: list[tuple[bool, str]]) -> bool:
-        return len(deaths) >= self._limits.own_deaths
+    def _is_poison(self, own: list[bool]) -> bool:
+        return len(own) >= self._limits.own_deaths
+
+
+class VerdictForgotten(Dispatcher):
+    """Whoever gets the task next does not know of the verdict."""
+
+    def _condemn(self, task: Task, blame: Blame, reasons: tuple[object, ...]) -> list[Command]:
+        commands = super()._condemn(task, blame, reasons)
+        task.verdicts.clear()
+        return commands
+
+
+class GivenIgnored(Dispatcher):
+    """What a deadly call gave before is not taken into account."""
+
+    def _given(self, task: Task, blame: Blame) -> int:
+        return 0
+
+
+class NeverHelpless(Dispatcher):
+    """A verdict that does not help is tried for ever."""
+
+    def _helps(self, task: Task, verdict: Verdict) -> bool:
+        return True
+
+
+class OverdueOnce(Dispatcher):
+    """A call that may be made again when it was overdue is not."""
+
+    def _helps(self, task: Task, verdict: Verdict) -> bool:
+        return verdict.place not in task.verdicts
+
+
+class KillsAlwaysAddUp(Dispatcher):
+    """Kills count although outputs came in between."""
+
+    def _counted(self, task: Task, blame: Blame) -> list[Death]:
+        known = ((), blame.place[:1], blame.place)
+        return [death for death in task.deaths if death.blame.place in known]
 
 
 class BystandersBlamed(Dispatcher):
     """All tasks of a lost worker become careful."""
 
-    def _give_back(self, task: _Task) -> None:
+    def _give_back(self, task: Task) -> None:
         task.attempt += 1
         super()._give_back(task)
 
@@ -191,7 +230,7 @@ class NoRoomForOne(Dispatcher):
 class Forgetful(Dispatcher):
     """The tasks of a lost worker are not given back."""
 
-    def _give_back(self, task: _Task) -> None:
+    def _give_back(self, task: Task) -> None:
         pass
 
 
@@ -208,7 +247,7 @@ class HighestFirst(Dispatcher):
 class FoulAccepted(Dispatcher):
     """A part counts wherever it begins."""
 
-    def _refuse_foul(self, task: _Task, part: Part) -> None:
+    def _refuse_foul(self, task: Task, part: Part) -> None:
         pass
 
 
@@ -238,6 +277,11 @@ MUTANTS = [
     PoisonAtFirstDeath,
     NoPoison,
     KillsCountAsOwn,
+    VerdictForgotten,
+    GivenIgnored,
+    NeverHelpless,
+    OverdueOnce,
+    KillsAlwaysAddUp,
     BystandersBlamed,
     NoByteLimit,
     HeadWaitsForBytes,

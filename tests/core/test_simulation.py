@@ -35,7 +35,7 @@ def test_random_runs_meet_what_can_go_wrong() -> None:
     for seed in range(BLOCK):
         met += _count(simulate(seed, ordered=True))
 
-    faults = ["lost", "zombies", "redispatched", "dropped", "poison", "alone"]
+    faults = ["lost", "zombies", "redispatched", "dropped", "left out", "overdue", "poison", "alone"]
     assert [] == [fault for fault in faults if met[fault] < 10]
 
 
@@ -45,6 +45,8 @@ def _count(run: Simulation) -> Counter[str]:
         zombies=sum(worker.lost and worker.alive for worker in run.workers),
         redispatched=run.dispatcher.redispatched,
         dropped=run.dispatcher.dropped,
+        **{"left out": sum(len(entry.verdicts) for entry in run.ledger.entries)},
+        overdue=sum(one.overdue for entry in run.ledger.entries for one in entry.verdicts.values()),
         poison=sum(isinstance(entry.emitted[-1], Poison) for entry in run.ledger.entries),
         alone=int(not run.scenario.replaced and run.scenario.crashes > 0),
     )

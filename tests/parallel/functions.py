@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from flazy import SKIP
+
 
 class OddError(ValueError):
     """A user's own exception, with an attribute of its own."""
@@ -23,6 +25,8 @@ def total(value: object) -> int:
         return sum(map(total, value.values()))
     if isinstance(value, tuple | list):
         return sum(map(total, value))
+    if isinstance(value, str):
+        return len(value)
     return 0 if value is None else int(np.sum(value))  # type: ignore[call-overload]
 
 
@@ -88,3 +92,39 @@ def spread(value):
     for offset in range(value % 5):
         time.sleep(0.0005)
         yield value, offset
+
+
+# With on_error= -------------------------------------------------------------------------------------------------
+
+
+def instead(ref, error):
+    return (ref.stage, ref.address, ref.cycle, total(ref.sample), type(error).__name__)
+
+
+def instead_of_some(ref, error):
+    return SKIP if ref.address[0] % 2 else instead(ref, error)
+
+
+def several_instead(ref, error):
+    return [instead(ref, error)] * (ref.address[0] % 3)
+
+
+def breaks_off(value):
+    n = total(value)
+    yield from range(n % 4)
+    if n % 3 == 1:
+        raise OddError(n)
+    yield n
+
+
+def fail_at_random(value, rng):
+    drawn = rng.random()
+    if drawn < 0.3:
+        raise OSError(f"drew {drawn}")
+    return (value, drawn)
+
+
+def join_even(one, other):
+    if other % 2:
+        raise OddError(other)
+    return [one, other]

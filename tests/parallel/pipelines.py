@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from flazy import Dataset
+from flazy import Dataset, Retry
 from flazy.plan.where import Where
 from tests.parallel import functions as fn
 from tests.transport.same import same
@@ -45,6 +45,17 @@ def described(error: BaseException) -> tuple[Any, ...]:
     return (kinds, type(error.__cause__), place if place[0] else str(error))
 
 
+FORGIVING_STEPS = {
+    "skip": lambda ds, **where: ds.map(fn.fail_odd, on_error="skip", **where),
+    "replace": lambda ds, **where: ds.map(fn.fail_odd, on_error=fn.instead, **where),
+    "replace some": lambda ds, **where: ds.map(fn.stops, on_error=fn.instead_of_some, **where),
+    "filter and skip": lambda ds, **where: ds.filter(fn.fail_odd, on_error="skip", **where),
+    "flatmap and skip": lambda ds, **where: ds.flatmap(fn.breaks_off, on_error="skip", **where),
+    "flatmap and replace": lambda ds, **where: ds.flatmap(fn.breaks_off, on_error=fn.several_instead, **where),
+    "random map and skip": lambda ds, **where: ds.random_map(fn.fail_at_random, seed=5, on_error="skip", **where),
+    "retry": lambda ds, **where: ds.random_map(fn.fail_at_random, seed=6, on_error=Retry(2, then="skip"), **where),
+    "starmap and skip": lambda ds, **where: ds.map(fn.pair, **where).starmap(fn.join_even, on_error="skip", **where),
+}
 RECORD_STEPS = {
     "map": lambda ds, **where: ds.map(fn.number, **where),
     "map to dict": lambda ds, **where: ds.map(fn.record, **where),
@@ -58,6 +69,7 @@ RECORD_STEPS = {
     "old augmentation": lambda ds, **where: ds.random_map(fn.old_augmentation, seed=4, **where),
     "fail": lambda ds, **where: ds.map(fn.fail_odd, **where),
     "stop": lambda ds, **where: ds.map(fn.stops, **where),
+    **FORGIVING_STEPS,
 }
 STREAM_STEPS = {
     "batch": lambda ds: ds.map(fn.number).batch(3),

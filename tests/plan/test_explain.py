@@ -33,11 +33,11 @@ class Callable:
         (lambda ds: ds.map(augment, workers=2), "Dataset(range(0, 3)).map(augment, workers=2)"),
         (
             lambda ds: ds.map(augment, workers=Processes(2, chunk=4), ordered=False),
-            "Dataset(range(0, 3)).map(augment, workers=Processes(n=2, window=None, chunk=4), ordered=False)",
+            "Dataset(range(0, 3)).map(augment, workers=Processes(2, chunk=4), ordered=False)",
         ),
         (
             lambda ds: ds.map(augment, workers=Threads(2)),
-            "Dataset(range(0, 3)).map(augment, workers=Threads(n=2, window=None, chunk=None))",
+            "Dataset(range(0, 3)).map(augment, workers=Threads(2))",
         ),
         (lambda ds: ds.select("a", 0), "Dataset(range(0, 3)).select('a', 0)"),
         (lambda ds: ds.select_tuple("a"), "Dataset(range(0, 3)).select_tuple('a')"),

@@ -74,7 +74,7 @@ def test_window_may_be_a_size(window, nbytes):
     where = Processes(2, window=window)
 
     assert (nbytes, None) == (where.nbytes, where.samples)
-    assert f"Processes(n=2, window={window!r}, chunk=None)" == repr(where)
+    assert f"Processes(2, window={window!r})" == repr(where)
 
 
 @pytest.mark.parametrize("window", [None, 64])

@@ -2,6 +2,7 @@
 
 from flazy.core import check
 from flazy.core.events import Send
+from flazy.plan.kernel import Op
 from flazy.plan.where import Processes
 from flazy.run.session import Session
 from flazy.sample import Origin
@@ -49,7 +50,9 @@ class Bench:
 
     def __init__(self, n=2, *, ordered=True, flatmap=False, **options):
         self.pool = FakePool()
-        self.session = Session(1, Processes(n, **options), self.pool, ordered=ordered, flatmap=flatmap)
+        self.session = Session(
+            1, Processes(n, **options), self.pool, (Op("flatmap" if flatmap else "map", "fn", list),), ordered=ordered
+        )
         self.session.open()
         for worker in range(n):
             self.session.joined(worker)

@@ -36,7 +36,7 @@ def test_samples_at_hand_are_not_read_far_ahead_before_it_is_known_what_they_tak
 
 
 def test_permits_are_there_before_the_session_is_open():
-    session = Session(1, Processes(1), FakePool(), ordered=True, flatmap=False)
+    session = Session(1, Processes(1), FakePool(), (), ordered=True)
 
     assert 0 < session.permits.qsize()
 
@@ -164,7 +164,7 @@ def test_a_pass_begins_with_a_part_of_the_size_that_an_earlier_one_ended_with():
     before = first.session.chunk
     first.feed()
     first.done(0, nanos=1)
-    again = Session(2, Processes(1), first.pool, ordered=True, flatmap=False, chunk=1600)
+    again = Session(2, Processes(1), first.pool, (), ordered=True, chunk=1600)
 
     assert (None, 8) == (before, first.session.chunk)
     assert 100 == again.permits.get()
@@ -231,17 +231,28 @@ def test_lost_worker_gives_its_task_to_another():
     assert [(0, 0, 1), (1, 0, 1)] == [(command.worker, command.task, command.attempt) for command in bench.sent()]
 
 
-def test_sample_that_kills_twice_comes_out_as_poison():
+def test_sample_that_goes_on_killing_comes_out_as_poison():
     bench = Bench(1)
     bench.feed(3)
-    for worker in (0, 1):
-        bench.session.lost(worker, f"death {worker}", Blame(0, 2, own=True))
+    for worker in range(3):
+        bench.session.lost(worker, f"death {worker}", Blame(0, (2, 0), own=True))
         bench.session.joined(worker + 1)
     (poisoned,) = bench.out()
 
-    assert (0, 2, ("death 0", "death 1")) == (poisoned.task, poisoned.index, poisoned.reasons)
     assert isinstance(poisoned, Poisoned)
-    assert 2 == bench.session.lost_workers
+    assert (0, (2, 0)) == (poisoned.task, poisoned.verdict.place)
+    assert ("death 0", "death 1", "death 2") == poisoned.verdict.reasons
+    assert 3 == bench.session.lost_workers
+
+
+def test_call_is_named_by_stage_and_sample_as_far_as_they_are_known():
+    bench = Bench(1)
+    bench.feed(3)
+    bench.feed(3)
+
+    assert "fn on sample 5" == bench.session.describe(1, (2, 0))
+    assert "fn on sample (5, 7)" == bench.session.describe(1, (2, 0, 7))
+    assert "fn" == bench.session.describe(1, ()) == bench.session.describe(9, (2, 0))
 
 
 def test_bytes_over_the_budget_stop_the_feeder_until_they_are_taken():

@@ -118,7 +118,7 @@ def test_what_comes_after_the_close_is_left_alone():
 
 
 def test_session_that_was_closed_before_it_was_opened_starts_nothing():
-    session = Session(1, Processes(1), FakePool(), ordered=True, flatmap=False)
+    session = Session(1, Processes(1), FakePool(), (), ordered=True)
     session.close()
     session.open()
 

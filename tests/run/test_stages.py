@@ -7,10 +7,13 @@ import pytest
 from flazy import Dataset
 from flazy.plan.planner import plan
 from flazy.run.build import build
+from flazy.run.skips import Skips
 
 
 class NoRun:
     """A run without parallel stages."""
+
+    skips = Skips()
 
     def segment(self, chain, upstream):
         raise AssertionError("these plans are serial")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 
 from flazy.plan.kernel import Kernel, Op
+from flazy.plan.loops import blank_record
 from flazy.sample import Origin
 from flazy.transport.payload import Encoded
 from flazy.transport.places import Place
@@ -58,14 +60,15 @@ def op(kind, fn, setup=None):
 def serve(ops, *script, record=None):
     """Run a worker over a script; give its link."""
     link = FakeLink(Open(RUN, tuple(ops), {}), *script)
-    Loop(1, link, [0, -1, -1] if record is None else record, lambda message: Kernel(message.kernel)).serve()
+    record = memoryview(array("q", blank_record())) if record is None else record
+    Loop(1, link, record, lambda message: Kernel(message.kernel)).serve()
     return link
 
 
 def opened(result):
     """Give origins, failure and values of a part."""
     head, *stretches = result.payload.open()
-    origins, failure = head or (None, None)
+    origins, failure, _skipped = head or (None, None, [])
     values = [sample for stretch in stretches for sample in rows_of(stretch)]
     return origins and [column.tolist() for column in origins], failure, values
 

@@ -11,6 +11,7 @@ import tempfile
 import pytest
 
 from flazy.errors import WorkerError
+from flazy.plan.loops import OUTSIDE
 from flazy.workers import zygote
 from flazy.workers.launch import UNKNOWN, Process
 
@@ -76,10 +77,10 @@ def test_death_is_seen_and_named(started, number, own):
 @pytest.mark.slow
 def test_what_ran_last_can_be_read_after_the_death(started):
     before = started.process.running()
-    os.pwrite(started.process.record, struct.pack("3q", 7, 4, 2), 0)
+    os.pwrite(started.process.record, struct.pack("4q", 7, 4, 2, OUTSIDE), 0)
     started.end(signal.SIGKILL)
 
-    assert (None, (7, 4, 2)) == (before, started.process.running())
+    assert (None, (7, 4, (2,), 0)) == (before, started.process.running())
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from flazy.plan.kernel import Kernel
+from flazy.plan.loops import INDEX, blank_record
 from flazy.transport.wire import Close, Granted, Hello, Open, Refused
 from flazy.workers.collected import PART_OUTPUTS as PART
 from flazy.workers.loop import UNSERIALIZABLE, Loop
@@ -249,16 +250,16 @@ def test_failing_clean_up_is_logged_and_the_worker_goes_on(caplog):
 
 
 def test_record_names_what_runs_until_it_is_packed():
-    record = [0, -1, -1]
+    record = blank_record()
     seen = []
 
     class Watched:
         def __reduce__(self):
-            seen.append(("packing", *record))
+            seen.append(("packing", *record[: INDEX + 1]))
             return (int, ())
 
     def look(x):
-        seen.append(("running", *record))
+        seen.append(("running", *record[: INDEX + 1]))
         return Watched()
 
     serve([op("map", look)], task(4, "a", "b"), record=record)
@@ -271,6 +272,6 @@ def test_kernels_of_two_runs_live_side_by_side():
     link = FakeLink(
         Open(1, (op("map", abs),), {}), Open(2, (op("map", str),), {}), task(0, -1, run=2), task(0, -1, run=1)
     )
-    Loop(1, link, [0, -1, -1], lambda message: Kernel(message.kernel)).serve()
+    Loop(1, link, blank_record(), lambda message: Kernel(message.kernel)).serve()
 
     assert [(1, [1]), (2, ["-1"])] == [(result.run, opened(result)[2]) for result in link.results]

@@ -4,10 +4,12 @@ import pytest
 
 from flazy.core.events import Blame, Send
 from flazy.errors import WorkerError, WorkerPoolBroken
+from flazy.plan.where import Processes
 from flazy.sample import Origin
 from flazy.transport.arena import Block
 from flazy.transport.payload import Encoded
 from flazy.transport.wire import Result, Task
+from flazy.workers.deaths import Death
 from flazy.workers.pool import Inputs
 from flazy.workers.processes import ProcessPool
 
@@ -91,7 +93,7 @@ def owner():
 
 @pytest.fixture
 def pool(fleet, owner):
-    made = ProcessPool(2, b"kernel", {}, fleet)
+    made = ProcessPool(Processes(2), b"kernel", {}, fleet)
     made.open(owner)
     return made
 
@@ -102,7 +104,7 @@ RESULT = Result(1, 3, 0, 0, 1, True, 5, Encoded.of([None, 1]))
 def die(pool, worker, *, own=True, ready=True):
     if ready:
         pool.joined(worker)
-    pool.lost(worker, f"worker process {worker} went; its last words:\nouch", None, own=own)
+    pool.lost(worker, Death(f"worker process {worker}", "went", words="ouch"), None, own=own)
 
 
 def broken(owner):
@@ -119,9 +121,9 @@ def test_command_becomes_a_message_of_the_run(pool, fleet):
 
 
 def test_dead_worker_is_reported_and_replaced(pool, fleet, owner):
-    blame = Blame(1, 2, own=True)
+    blame = Blame(1, (2,), own=True)
     pool.joined(1)
-    pool.lost(1, "worker process 1 went", blame, own=True)
+    pool.lost(1, Death("worker process 1", "went"), blame, own=True)
 
     assert [("joined", 1), ("lost", 1, blame)] == owner.reports
     assert 3 == fleet.started
