@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q
 # Silence TensorFlow's notes about the processor it runs on.
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: demo test test-small-shm check coverage soak bench clean with-tensorflow
+.PHONY: demo test test-small-shm check coverage soak bench compare clean with-tensorflow
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -55,6 +55,11 @@ soak: .venv/has-test
 bench: .venv/made
 	@$(BIN)/python -m benchmarks.run --peers='$(PEERS)' --workloads='$(WORKLOADS)' --rounds='$(ROUNDS)' \
 	    $(if $(SECONDS),--seconds=$(SECONDS)) $(if $(FRESH),--fresh) $(if $(WRITE),--write)
+
+# Two commits of Flazy at its own rows of the benchmark, taking turns: make compare BASE=HEAD~5 PAIRS=10 ROWS=tiny,cpu
+compare: .venv/has-test
+	@$(BIN)/python -m benchmarks.compare $(BASE) $(if $(PAIRS),--pairs=$(PAIRS)) \
+	    $(if $(SECONDS),--seconds=$(SECONDS)) $(if $(ROWS),--rows='$(ROWS)')
 
 clean:
 	rm -rf .venv build dist *.egg-info htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

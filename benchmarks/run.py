@@ -33,16 +33,18 @@ BESIDES_S = 1.9  # a cell's start, imports and end, on the average of all peers
 CLOSING_S = 1.0  # for a peer to end by itself, once it is measured
 
 
-def measure(cell: schedule.Cell, seconds: float, python: Path = environment.PYTHON) -> dict[str, Any]:
-    """Run one cell; give its record."""
+def measure(
+    cell: schedule.Cell, seconds: float, python: Path = environment.PYTHON, tree: Path = ROOT
+) -> dict[str, Any]:
+    """Run one cell, with the Flazy and the benchmark of a folder; give its record."""
     command = [str(python), "-m", "benchmarks.cell", cell.peer, cell.workload, f"--seconds={seconds}"]
     record: dict[str, Any] = {"peer": cell.peer, "workload": cell.workload, "turn": cell.turn}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, (Path(folder) / "errors").open("w+") as errors:
-        surroundings = os.environ | {"TMPDIR": folder, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+        surroundings = os.environ | {"TMPDIR": folder, "PYTHONPATH": str(tree), "RAY_USAGE_STATS_ENABLED": "0"}
         surroundings.pop("PYTHONDONTWRITEBYTECODE", None)  # installed peers have theirs; ours lies in its source tree
         started = time.monotonic()
         with subprocess.Popen(
-            command, cwd=ROOT, env=surroundings, text=True, stdout=subprocess.PIPE, stderr=errors, process_group=0
+            command, cwd=tree, env=surroundings, text=True, stdout=subprocess.PIPE, stderr=errors, process_group=0
         ) as process:
             timer = threading.Timer(LIMIT_S, end, [process, 0.0])
             timer.start()
