@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q
 # Silence TensorFlow's notes about the processor it runs on.
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: demo test test-small-shm check coverage soak bench compare clean with-tensorflow
+.PHONY: demo test test-small-shm check coverage soak bench compare peers-faults clean with-tensorflow
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -60,6 +60,10 @@ bench: .venv/made
 compare: .venv/has-test
 	@$(BIN)/python -m benchmarks.compare $(BASE) $(if $(PAIRS),--pairs=$(PAIRS)) \
 	    $(if $(SECONDS),--seconds=$(SECONDS)) $(if $(ROWS),--rows='$(ROWS)')
+
+# Functions that misbehave, run by Flazy and by its peers; writes the tables of docs/reliability.md and README.md
+peers-faults: .venv/has-test
+	@$(BIN)/python -m tests.parallel.compared --write
 
 clean:
 	rm -rf .venv build dist *.egg-info htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -40,6 +40,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     os.close(config.stash[_STDERR])
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what tells nothing of Flazy, unless it is asked for; a ``-m`` in the settings would be overridden."""
+    if "peers" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("peers")]
+        items[:] = [item for item in items if not item.get_closest_marker("peers")]
+        config.hook.pytest_deselected(items=left_out)
+
+
 def pytest_collection_finish() -> None:
     """Exempt what the imports made from collection, or each test would pay for walking all of it."""
     gc.collect()
