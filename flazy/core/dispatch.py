@@ -335,7 +335,7 @@ class Dispatcher:
 
     def _died(self, task: Task, blame: Blame, reason: object) -> list[Command]:
         """Count a death against the call that was running; others were bystanders and are not slowed down."""
-        task.deaths.append(Death(blame, reason, task.received))
+        task.deaths.append(Death(blame, reason, self._given(task, blame)))
         task.attempt += 1
         counted = self._counted(task, blame)
         # The place is exact from the second attempt on.
@@ -347,7 +347,7 @@ class Dispatcher:
     def _counted(self, task: Task, blame: Blame) -> list[Death]:
         """Give the deaths that add up: what died in the task, or on this input, and then here, died here before.
 
-        Kills from outside do so only while no output comes in between: a call that goes on for long meets many.
+        Kills from outside do so only while the call gives nothing in between: one that goes on for long meets many.
         """
         known = ((), blame.place[:1], blame.place)
         return [
@@ -355,7 +355,7 @@ class Dispatcher:
             for death in task.deaths
             if death.blame.place in known
             and death.blame.overdue == blame.overdue
-            and (death.blame.own or blame.overdue or death.received == task.received)
+            and (death.blame.own or blame.overdue or death.given == self._given(task, blame))
         ]
 
     def _is_poison(self, own: list[bool]) -> bool:

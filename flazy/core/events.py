@@ -69,7 +69,8 @@ class Blame:
     overdue
         The worker was ended because the call took longer than it may.
     made
-        Outputs of the task that were made before the call began.
+        Outputs of the task that were made before the call began; any large number for a call that gives none but its
+        result.
     """
 
     task: int

@@ -11,11 +11,11 @@ __all__ = ["Death", "Task", "Worker"]
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """A death that a task is blamed for; ``received`` outputs had come of the task by then."""
+    """A death that a task is blamed for; ``given`` outputs had come of the call by then."""
 
     blame: Blame
     reason: object
-    received: int
+    given: int
 
 
 @dataclass(slots=True)

@@ -11,7 +11,9 @@ from flazy.located import cause_of
 from flazy.plan.policy import SKIP, Policy, SampleRef, SkippedSample
 from flazy.sample import Address
 
-__all__ = ["At", "LeftOut", "Refusal", "guarded"]
+__all__ = ["At", "LeftOut", "Refusal", "guarded", "skipped_for"]
+
+LONGEST = 1000  # characters of what is said of a sample that is left out
 
 Call = Callable[..., Any]
 
@@ -162,11 +164,16 @@ class _Guarded:
         ref = SampleRef(self._name, self._at.address(self._depth), self._at.cycle(), value)
         if callable(then) and (made := then(ref, error)) is not SKIP:
             return made
-        cause = cause_of(error)
-        said = f"{cause.name}: {cause.message}" if cause.message else cause.name
-        skipped = SkippedSample(ref.stage, ref.address, ref.cycle, said)
+        skipped = skipped_for(ref, error)
         self._at.left_out(skipped)
         return LeftOut(skipped)
+
+
+def skipped_for(ref: SampleRef, error: BaseException) -> SkippedSample:
+    """Note that a sample is left out, and why."""
+    cause = cause_of(error)
+    said = f"{cause.name}: {cause.message}" if cause.message else cause.name
+    return SkippedSample(ref.stage, ref.address, ref.cycle, said if len(said) <= LONGEST else f"{said[:LONGEST]} …")
 
 
 class _GuardedFlatMap(_Guarded):

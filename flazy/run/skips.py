@@ -15,6 +15,7 @@ __all__ = ["Skips"]
 
 MOST_KEPT = 1000  # so that a long run over bad data fills no memory
 MOST_SHOWN = 10
+LINE = 200  # characters of each
 
 
 class Skips:
@@ -39,11 +40,17 @@ class Skips:
         stages = ", ".join(f"{stage}: {count:,}" for stage, count in self.counts.items())
         total = sum(self.counts.values())
         lines = [f"{total:,} sample{'s were' if total > 1 else ' was'} left out ({stages})"]
-        lines += [f"  {sample}" for sample in self.kept[:MOST_SHOWN]]
+        lines += [f"  {shortened(str(sample))}" for sample in self.kept[:MOST_SHOWN]]
         if total > MOST_SHOWN:
             kept = f"; the first {MOST_KEPT:,} are" if total > MOST_KEPT else "; all are"
             lines.append(f"  … and {total - MOST_SHOWN:,} more{kept} in the stats() of a run from dataset.open()")
         warnings.warn("\n".join(lines), SkippedSamples, stacklevel=_level())
+
+
+def shortened(text: str) -> str:
+    """Give the first line, as far as it fits."""
+    first, *more = text.splitlines()
+    return f"{first[:LINE]} …" if more or len(first) > LINE else first
 
 
 def _level() -> int:

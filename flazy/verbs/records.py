@@ -38,13 +38,14 @@ class RecordVerbs(Planned):
         open file, a database, a model.
     on_error : "raise", "skip", callable or Retry
         What becomes of a sample on which the function fails: by an exception, by killing its workers, or by taking
-        longer than ``Processes(n, timeout=…)`` allows. "raise", the default: a `SampleError` at that sample's place in
-        the order, after all samples before it; it is also an instance of the exception's own class. "skip": the
-        sample is left out; at the end of the pass one warning (`SkippedSamples`) counts and lists those that were, and
-        ``run.stats()`` has them. A function ``(sample_ref, error)``: what it returns stands for what the function would
-        have returned (for ``filter`` whether to keep the sample, for ``flatmap`` an iterable of what is left), or it
-        returns ``flazy.SKIP``, or raises. `Retry`: calls the function again before that. All of it is the same in
-        workers, and when a worker has died meanwhile; an ``on_error`` function runs where the stage runs.
+        longer than ``Processes(n, timeout=…)`` allows. "raise", the default: a `SampleError` at that sample's place
+        in the order, after all samples before it; it is also an instance of the exception's own class. "skip": the
+        sample is left out; at the end of the pass one warning (`SkippedSamples`) counts and lists those that were,
+        and ``run.stats()`` has them. A function ``(sample_ref, error)``: what it returns stands for what the function
+        would have returned (for ``filter`` whether to keep the sample, for ``flatmap`` an iterable of what is left),
+        or it returns ``flazy.SKIP``, or raises; it is not asked about a result that cannot travel, which "skip"
+        leaves out. `Retry`: calls the function again before that. All of it is the same in workers, and when a worker
+        has died meanwhile; an ``on_error`` function runs where the stage runs.
     """
 
     @verb

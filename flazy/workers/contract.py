@@ -2,11 +2,13 @@
 
 import signal
 
-__all__ = ["DUMP", "MESSAGE_BYTES", "ORPHAN", "RECORD_BYTES", "STACK_AT", "STACK_BYTES", "STALE"]
+__all__ = ["ASKED_AT", "DUMP", "MESSAGE_BYTES", "ORPHAN", "RECORD_BYTES", "STACK_AT", "STACK_BYTES", "STALE"]
 
 # The memory file in which a worker notes what it runs, and into which its stack is written when it crashes, or when the
-# driver asks for it by a signal: one that nobody else uses, where there are such.
+# driver asks for it: by a byte that a thread of the worker looks at, or by a signal, one that nobody else uses where
+# there are such.
 RECORD_BYTES = 512
+ASKED_AT = 1024
 STACK_AT = 4096
 STACK_BYTES = 256 * 1024  # to be read at most
 DUMP = getattr(signal, "SIGRTMAX", signal.SIGUSR2)

@@ -222,6 +222,8 @@ class Fleet:
                 self.relay.log(message.record)
 
     def _result(self, worker: Worker, owner: Tenant, result: Result) -> None:
+        if worker.overdue is not None:  # what it was asked has disturbed it
+            return
         try:
             found = self._found(worker, result)
         except ProtocolError as error:
@@ -334,7 +336,9 @@ class Fleet:
         del self._workers[worker.number]
         self._buried.discard(worker.number)
         running, (how, own), code = worker.process.running(), worker.process.exit(), worker.process.code()
-        limit = worker.overdue_s
+        limit = None
+        if worker.overdue is not None:
+            running, limit = worker.overdue
         stack = tidy(worker.process.stack()) if own or limit is not None else ""
         worker.process.close()
         worker.lent.clear()

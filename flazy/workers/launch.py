@@ -17,7 +17,7 @@ from flazy import errors
 from flazy.errors import WorkerError
 from flazy.plan.kernel import UNKNOWN as UNKNOWN_INDEX
 from flazy.plan.loops import BASES, INDEX, OFFSETS, OP, OUTSIDE, RECORD, noted_op
-from flazy.workers.contract import DUMP, RECORD_BYTES, STACK_AT, STACK_BYTES, STALE
+from flazy.workers.contract import ASKED_AT, DUMP, RECORD_BYTES, STACK_AT, STACK_BYTES, STALE
 from flazy.workers.deaths import OWN_SIGNALS
 
 __all__ = ["ROOT", "UNKNOWN", "Process", "Running", "Worker", "interpreter"]
@@ -101,17 +101,24 @@ class Worker:
         if task < 0 or run <= 0:
             return None
         if index == UNKNOWN_INDEX or numbers[OP] == OUTSIDE:
-            return Running(run, task, () if index == UNKNOWN_INDEX else (max(index, 0),), 0)
+            return Running(run, task, () if index == UNKNOWN_INDEX else (max(index, 0),), sys.maxsize)
         op, depth, flatmap = noted_op(numbers[OP])
         # What is no flatmap has given nothing, however much of the task there is.
         made = numbers[BASES + depth] if flatmap else sys.maxsize
         return Running(run, task, (max(index, 0), op, *numbers[OFFSETS : OFFSETS + depth]), made)
 
-    def ask_for_stack(self) -> None:
-        """Let it write the stacks of its threads into its record, soon; nothing comes of it while it is stopped."""
+    def ask_for_stack(self, *, interrupt: bool) -> None:
+        """Let it write the stacks of its threads into its record, soon; nothing comes of it while it is stopped.
+
+        With a signal, that works whatever it does; but what it does may be disturbed (a call of C returns early), so
+        its results must not count any more.  Without, it works unless somebody holds the interpreter's lock.
+        """
         if self.code() is None and self.pid is not None:
             os.ftruncate(self.record, STACK_AT)
             os.lseek(self.record, STACK_AT, os.SEEK_SET)  # the file is open once, for all that hold it
+            if not interrupt:
+                os.pwrite(self.record, b"?", ASKED_AT)
+                return
             with contextlib.suppress(OSError):
                 os.kill(self.pid, DUMP)
 

@@ -142,6 +142,8 @@ class Loop:
         except Unencodable as fault:
             error = self._unencodable(made.values) or fault
             kept = error.index
+            if work.skips_what_cannot_travel:
+                return self._packed(work.without(made, kept, str(error)), work)
             at = made.start + made.filled + kept
             index, *offsets = [column[kept] for column in made.origins] if made.origins is not None else (at,)
             failure = Failure("", index, tuple(offsets), UNSERIALIZABLE, str(error), "", "TypeError", None)

@@ -45,8 +45,8 @@ class Worker:
 
     ``owner`` is whom it works for; ``opened`` what it was last told to be ready for; ``started`` and ``ready`` whether
     it has ever said, and now says, that it can; ``deadline`` when `Fleet` must look at it again.  ``known`` are the
-    kernels that it has the bytes of; ``kernel`` is the one that it works with, or may still.  ``overdue_s`` is the
-    limit that a call of its broke; ``spared``: its end is nobody's fault.
+    kernels that it has the bytes of; ``kernel`` is the one that it works with, or may still.  ``overdue`` is the
+    call that broke a limit, and the limit: no result of its counts any more.  ``spared``: its end is nobody's fault.
     """
 
     number: int
@@ -63,7 +63,7 @@ class Worker:
     deadline: float | None = None
     signals: tuple[int, ...] = (signal.SIGTERM, signal.SIGKILL)
     seen: Seen = field(default_factory=Seen)
-    overdue_s: float | None = None
+    overdue: tuple[launch.Running, float] | None = None
     spared: bool = False
 
     @property

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from flazy.plan.kernel import Kernel
 from flazy.transport.link import SocketLink
 from flazy.transport.wire import Logged, Open
-from flazy.workers.contract import DUMP, ORPHAN, RECORD_BYTES, STACK_AT, STALE
+from flazy.workers.contract import ASKED_AT, DUMP, ORPHAN, RECORD_BYTES, STACK_AT, STALE
 from flazy.workers.freshness import Imported
 from flazy.workers.loop import Loop
 from flazy.workers.shelf import Shelf
@@ -35,7 +35,8 @@ def main(argument: str) -> None:
     """Run a worker; ``argument`` is what `launch` put together."""
     given = json.loads(argument)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    watch = (given["alive"], given["driver"], str(pathlib.Path(given["tasks"].removeprefix("ipc://")).parent))
+    folder = str(pathlib.Path(given["tasks"].removeprefix("ipc://")).parent)
+    watch = (given["alive"], given["driver"], folder, given["record"])
     threading.Thread(target=_end_with_driver, args=watch, name="flazy-driver", daemon=True).start()
     # Made anew: in a fork of the zygote they still take their descriptors for the zygote's, which may be files.
     sys.stdout = _lines_to(1)
@@ -98,10 +99,15 @@ class _Loader:
             self._imported.note()
 
 
-def _end_with_driver(alive: int, driver: int, folder: str) -> NoReturn:
-    """Wait for the end of the pipe; look at the driver too, since a child of its may hold the pipe open."""
+def _end_with_driver(alive: int, driver: int, folder: str, record: int) -> NoReturn:
+    """Wait for the end of the pipe; look at the driver too, since a child of its may hold the pipe open.
+
+    Now and then it looks whether the driver wants to know what the worker is doing.
+    """
     while not select.select([alive], [], [], 1.0)[0] and _exists(driver):
-        pass
+        if os.pread(record, 1, ASKED_AT) == b"?":
+            os.pwrite(record, b" ", ASKED_AT)
+            faulthandler.dump_traceback(record)
     with contextlib.suppress(OSError):  # others do the same
         for socket in pathlib.Path(folder).iterdir():
             socket.unlink(missing_ok=True)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import itertools
 from array import array
 from collections.abc import Callable, Generator, Iterator, MutableSequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flazy.errors import PoisonSample, SampleTimeout
+from flazy.errors import PoisonSample, SampleTimeout, UnserializableSample
 from flazy.located import cause_of
-from flazy.plan.guard import LeftOut
+from flazy.plan.guard import LeftOut, skipped_for
 from flazy.plan.kernel import UNKNOWN, Cursor, Kernel
 from flazy.plan.loops import INDEX, OP, OUTSIDE, UPSTREAM
-from flazy.plan.policy import SkippedSample
+from flazy.plan.policy import SampleRef, SkippedSample
 from flazy.sample import Address
 from flazy.transport.places import Place
 from flazy.transport.stretches import rows_of
@@ -163,6 +163,23 @@ class Work:
     def sent(self) -> None:
         """Take in that a part was sent: what was lent is not ours any more."""
         self.place = Place()
+
+    @property
+    def skips_what_cannot_travel(self) -> bool:
+        """Whether an output that cannot be sent is left out; an ``on_error`` function is not asked."""
+        policy = self._kernel.ops[-1].policy
+        return policy is not None and policy.then == "skip"
+
+    def without(self, made: Made, place: int, why: str) -> Made:
+        """Leave out a value of a part, since it cannot travel."""
+        assert made.origins is not None, "a chain that may leave samples out does not give one for one"
+        index, *offsets = [column[place] for column in made.origins]
+        name, address = self._kernel.ops[-1].name, (*self.task.origin.address(index), *offsets)
+        sample = skipped_for(SampleRef(name, address, self.task.origin.cycle, None), UnserializableSample(why))
+        before = [(count, other) for count, other in made.skipped if count <= place]
+        after = [(count - 1, other) for count, other in made.skipped if count > place]
+        values, *origins = [[*part[:place], *part[place + 1 :]] for part in (made.values, *made.origins)]
+        return replace(made, values=values, origins=origins, skipped=[*before, (place, sample), *after])
 
     def close(self) -> None:
         """Drop what is not done."""

@@ -49,12 +49,15 @@ class Warden:
             if self._zygote_stopped_s >= STOPPED_SECONDS:
                 zygote.kill()
 
-    def overdue(self, number: int, noted: bytes) -> None:
-        """End a worker whose call takes longer than it may, if it is still at it."""
+    def condemn(self, number: int, running: Running) -> None:
+        """Count no result any more of a worker whose call takes longer than it may."""
         worker = self._workers[number]
-        if worker.owner is not None and worker.process.noted() == noted:
-            worker.overdue_s = worker.owner.timeout
-            worker.process.end(signal.SIGKILL)
+        if worker.owner is not None and worker.owner.timeout is not None:
+            worker.overdue = running, worker.owner.timeout
+
+    def end(self, number: int) -> None:
+        """End a worker that was condemned."""
+        self._workers[number].process.end(signal.SIGKILL)
 
     def slow(self, number: int, running: Running, seconds: float, stack: str) -> None:
         """Warn of a call that takes long."""

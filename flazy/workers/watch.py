@@ -23,7 +23,7 @@ __all__ = ["STOPPED_SECONDS", "WARN_SECONDS", "Judge", "Seen", "Stack", "Target"
 
 LOOK_SECONDS = 1.0
 SOON_SECONDS = 0.05  # where a stack is waited for
-STACK_LOOKS = 20  # for which it is waited for at most
+STACK_LOOKS = 40  # for which it is waited for at most
 WARN_SECONDS = 30.0  # between warnings of a call that has no limit
 STOPPED_SECONDS = 2.0  # for which a stopped worker (SIGSTOP, a debugger that has let go) is waited for
 
@@ -31,8 +31,11 @@ STOPPED_SECONDS = 2.0  # for which a stopped worker (SIGSTOP, a debugger that ha
 class Judge(Protocol):
     """Who acts on what is seen."""
 
-    def overdue(self, number: int, noted: bytes) -> None:
-        """End a worker whose call takes longer than it may; its stack is in its record."""
+    def condemn(self, number: int, running: Running) -> None:
+        """Count no result any more of a worker whose call takes longer than it may."""
+
+    def end(self, number: int) -> None:
+        """End a worker that was condemned; its stack is in its record, if it could write it."""
 
     def slow(self, number: int, running: Running, seconds: float, stack: str) -> None:
         """Warn of a call that takes long."""
@@ -66,6 +69,7 @@ class Seen:
     stopped_s: float = 0.0
     warnings: int = 0
     asked: Stack | None = None
+    condemned: bool = False
 
 
 class Target(NamedTuple):
@@ -114,6 +118,10 @@ class Watch:
 
     def _look_at_call(self, target: Target, gap: float) -> None:
         number, process, seen, limit = target
+        if seen.condemned:
+            if seen.asked is not None and seen.asked.is_there(process.stack()):
+                self._judge.end(number)
+            return
         noted = process.noted()
         running = process.running(noted)
         if running is None or (noted, seen.heard) != seen.before:
@@ -121,18 +129,22 @@ class Watch:
             seen.still_s, seen.warnings, seen.asked = 0.0, 0, None
             return
         seen.still_s += gap
-        limited = limit is not None and running.place[1:2] != (SETUP,)
-        over = seen.still_s >= (limit if limited and limit is not None else WARN_SECONDS * (seen.warnings + 1))
-        if over and seen.asked is None:
+        if limit is not None and running.place[1:2] != (SETUP,):
+            if seen.still_s >= limit:
+                seen.condemned, seen.asked = True, Stack()
+                self._judge.condemn(number, running)
+                process.ask_for_stack(interrupt=True)
+        elif seen.asked is not None:
+            self._warn(target, running)
+        elif seen.still_s >= WARN_SECONDS * (seen.warnings + 1):
             seen.asked = Stack()
-            process.ask_for_stack()
-        elif seen.asked is not None and seen.asked.is_there(process.stack()):
-            stack, seen.asked = seen.asked.text, None
-            if limited:
-                self._judge.overdue(number, noted)
-            else:
-                seen.warnings += 1
-                self._judge.slow(number, running, seen.still_s, stack)
+            process.ask_for_stack(interrupt=False)
+
+    def _warn(self, target: Target, running: Running) -> None:
+        seen = target.seen
+        if seen.asked is not None and seen.asked.is_there(target.process.stack()):
+            self._judge.slow(target.number, running, seen.still_s, seen.asked.text)
+            seen.warnings, seen.asked = seen.warnings + 1, None
 
 
 def is_stopped(pid: int) -> bool:

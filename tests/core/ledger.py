@@ -122,16 +122,16 @@ class Ledger:
         """Judge a blame that counts: of the deaths at its place those that add up, if they are enough."""
         entry = self.entries[blame.task]
         found: dict[str, list[str]] = {"own": [], "kill": [], "overdue": []}
-        for death, why, received in [*entry.deaths, (blame, reason, entry.received)]:
+        given = max(0, entry.received - blame.made)
+        for death, why, before in [*entry.deaths, (blame, reason, given)]:
             kind = "overdue" if death.overdue else "own" if death.own else "kill"
             here = death.place == blame.place[: len(death.place)] and len(death.place) in (0, 1, len(blame.place))
-            if here and (kind != "kill" or received == entry.received):
+            if here and (kind != "kill" or before == given):
                 found[kind].append(why)
         fatal = len(found["own"]) >= self.limits.own_deaths or len(found["kill"]) >= self.limits.kills
         if len(blame.place) < 2 or not (blame.overdue or fatal):
             return None
         reasons = found["overdue"] if blame.overdue else found["own"] + found["kill"]
-        given = max(0, entry.received - blame.made)
         return Verdict(blame.place, given, blame.overdue, tuple(sorted(reasons, key=lambda why: int(why.split()[-1]))))
 
     def part_nbytes(self) -> int:
@@ -154,7 +154,7 @@ class Ledger:
         if blamed is not None:
             verdict = self.verdict(event.blame, event.reason)
             blamed.attempt += 1
-            blamed.deaths.append((event.blame, event.reason, blamed.received))
+            blamed.deaths.append((event.blame, event.reason, max(0, blamed.received - event.blame.made)))
             if verdict is not None:
                 helps = verdict.place not in blamed.verdicts
                 if verdict.overdue:

@@ -67,6 +67,16 @@ def test_deaths_by_signals_between_which_outputs_came_do_not_add_up() -> None:
     assert () == verdicts(target, 20)
 
 
+def test_deaths_by_signals_between_which_others_gave_something_do_add_up() -> None:
+    target = dispatcher(Accepted(0, ""), credit=9)
+    for worker in range(5):
+        part = Part(worker, 0, worker, 1, False)
+        blame = Blame(0, (3, 0), own=False, made=10**9)
+        play(target, Joined(worker), part, Lost(worker, "killed", blame), Taken(0))
+
+    assert (Verdict((3, 0), 0, False, ("killed",) * 5),) == verdicts(target, 5)
+
+
 def test_death_whose_place_was_not_known_counts_against_the_next_that_is() -> None:
     target = dispatcher(Accepted(0, ""))
     die(target, 0, Blame(0, (), own=True))

@@ -27,12 +27,11 @@ from typing import Any
 import psutil
 from tqdm import tqdm
 
-import flazy
 from benchmarks import catalogue, environment
 from tests.parallel.misbehaviour import BAD, FAULTS, SAMPLES, WORKERS, Fault, Must
 from tests.parallel.peers import PEERS, TIMEOUT_S
 
-__all__ = ["CLASSES", "DATA", "can", "classify", "condensed", "known_to", "run_cell", "table"]
+__all__ = ["CLASSES", "DATA", "classify", "condensed", "known_to", "run_cell", "table"]
 
 ROOT = Path(__file__).parent.parent.parent
 DATA = Path(__file__).with_name("peers.json")
@@ -126,11 +125,6 @@ def known_to(python: str) -> dict[str, str]:
 def surroundings() -> dict[str, str]:
     """Give the environment of a cell: this Flazy first."""
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
-
-
-def can(peer: str, fault: str) -> bool:
-    """Say whether there is anything to run: of Flazy, time limits came later than the rest."""
-    return peer != "flazy" or FAULTS[fault].must != Must.END or hasattr(flazy, "SampleTimeout")
 
 
 def run_cell(peer: str, fault: str, python: str = sys.executable) -> dict[str, Any]:
@@ -330,7 +324,7 @@ def main() -> None:
     given = parser.parse_args()
     python = interpreter(given.python)
     versions = {name: version for name, version in known_to(python).items() if name in given.peers.split(",")}
-    cells = [(peer, fault) for fault in FAULTS if given.faults in fault for peer in versions if can(peer, fault)]
+    cells = [(peer, fault) for fault in FAULTS if given.faults in fault for peer in versions]
     found = run(cells, python)
     print(table(merged({"versions": {}, "cells": []}, found, versions)))
     if given.write:

@@ -304,6 +304,19 @@ def test_sample_that_kills_as_it_is_packed_is_left_out():
     assert [x for x in range(20) if x != 7] == run(ds)[0]
 
 
+@pytest.mark.parametrize("chunk", [1, 7])
+def test_output_that_cannot_travel_is_left_out(chunk):
+    def spread(x):
+        return [(x, None), (x, (y for y in ())), (x, 2)] if x % 3 == 1 else [x]
+
+    ds = Dataset(range(9)).flatmap(spread, workers=Processes(2, chunk=chunk), on_error="skip")
+    values, skips = run(ds)
+
+    assert [y for x in range(9) for y in ([(x, None), (x, 2)] if x % 3 == 1 else [x])] == values
+    assert [(1, 1), (4, 1), (7, 1)] == [skip.address for skip in skips]
+    assert all("UnserializableSample: sample[1]" in skip.error for skip in skips)
+
+
 def test_sample_that_kills_as_it_is_unpacked_is_poison_whatever_is_asked_for():
     def source():
         yield from range(3)

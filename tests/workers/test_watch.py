@@ -22,6 +22,7 @@ class FakeProcess:
         self.at = b"one"
         self.runs = Running(7, 0, (3, 0), 0)
         self.asked = 0
+        self.interrupted = False
 
     def noted(self):
         return self.at
@@ -29,8 +30,9 @@ class FakeProcess:
     def running(self, _noted):
         return self.runs
 
-    def ask_for_stack(self):
+    def ask_for_stack(self, *, interrupt):
         self.asked += 1
+        self.interrupted = interrupt
 
     def stack(self):
         return "in f" * bool(self.asked)
@@ -45,8 +47,11 @@ class Scene:
         self.process, self.seen, self.limit, self.said = FakeProcess(), Seen(), limit, []
         self.watch = Watch(self)
 
-    def overdue(self, number, noted):
-        self.said.append(("overdue", number, noted))
+    def condemn(self, number, running):
+        self.said.append(("condemned", number, running.place))
+
+    def end(self, number):
+        self.said.append(("ended", number))
 
     def slow(self, number, running, seconds, stack):
         self.said.append(("slow", number, round(seconds), stack))
@@ -74,15 +79,16 @@ def test_call_that_goes_on_for_longer_than_the_limit_is_overdue_once_its_stack_i
     asked = scene.process.asked, list(scene.said)
     scene.look(2)
 
-    assert ([], (1, [])) == (early, asked)
-    assert [("overdue", 1, b"one")] == scene.said
+    assert ([], (1, [("condemned", 1, (3, 0))])) == (early, asked)
+    assert [("condemned", 1, (3, 0)), ("ended", 1)] == scene.said
+    assert scene.process.interrupted
 
 
 def test_stack_that_does_not_come_is_not_waited_for_forever(scene):
     scene.process.stack = str
     scene.look(12 + watch.STACK_LOOKS)
 
-    assert [("overdue", 1, b"one")] == scene.said
+    assert [("condemned", 1, (3, 0)), ("ended", 1)] == scene.said
 
 
 @pytest.mark.parametrize("change", ["noted", "heard", "idle"])
@@ -100,12 +106,13 @@ def test_whatever_a_worker_does_begins_the_time_anew(scene, change):
     assert ([], 0) == (scene.said, scene.process.asked)
 
 
-def test_call_that_ends_while_its_stack_is_asked_for_is_spared(scene):
+def test_call_that_ends_while_its_stack_is_asked_for_is_not_spared(scene):
+    """The signal may have ended it early, with a result that is none."""
     scene.look(11)
     scene.process.at = b"two"
     scene.look(9)
 
-    assert (1, []) == (scene.process.asked, scene.said)
+    assert [("condemned", 1, (3, 0)), ("ended", 1)] == scene.said[:2]
 
 
 def test_time_in_which_nobody_looked_counts_little(scene):
@@ -129,6 +136,7 @@ def test_call_without_a_limit_is_warned_of_every_half_minute(scene):
     assert ["slow"] * 3 == [kind for kind, *_ in scene.said]
     assert [30, 60, 90] == [round(seconds, -1) for _, _, seconds, _ in scene.said]
     assert {"in f"} == {stack for *_, stack in scene.said}
+    assert not scene.process.interrupted
 
 
 @pytest.mark.parametrize("scene", [0.2], indirect=True)
