@@ -30,6 +30,7 @@
     ├── WriteError                      + ValueError
     ├── WorkerError                     + RuntimeError
     │   └── WorkerPoolBroken
+    ├── ResourceError                   + OSError
     └── ProtocolError                   + ValueError
 
     UserWarning
@@ -63,6 +64,7 @@ __all__ = [
     "PoisonSample",
     "ProtocolError",
     "ReadError",
+    "ResourceError",
     "SampleError",
     "SampleTimeout",
     "SkippedSamples",
@@ -252,6 +254,13 @@ class WorkerError(FlazyError, RuntimeError):
 
 class WorkerPoolBroken(WorkerError):
     """Workers died too often, or could not start; the message gives their exits and last words."""
+
+
+class ResourceError(FlazyError, OSError):
+    """The system has no more of what workers need: descriptors, processes, memory, space; the message names the limit.
+
+    ``errno`` is that of the system, where there is one.
+    """
 
 
 class ProtocolError(FlazyError, ValueError):
