@@ -12,7 +12,7 @@ import os
 import random
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -136,18 +136,63 @@ def fresh(value: Any, copy: Callable[[Any], Any] = _copy) -> Any:
 
     ``copy`` copies an array.
     """
+    try:
+        return _fresh(value, copy)
+    except RecursionError:
+        return _deeply_fresh(value, copy)
+
+
+def _fresh(value: Any, copy: Callable[[Any], Any]) -> Any:
     kind = type(value)
     if kind in ATOMS:
         return value
     if kind is dict:
-        return {key: part if type(part) in ATOMS else fresh(part, copy) for key, part in value.items()}
+        return {key: part if type(part) in ATOMS else _fresh(part, copy) for key, part in value.items()}
     if kind is list or kind is tuple:
-        return kind([part if type(part) in ATOMS else fresh(part, copy) for part in value])
+        return kind([part if type(part) in ATOMS else _fresh(part, copy) for part in value])
     if isinstance(value, tuple) and hasattr(kind, "_fields"):  # a named tuple, past what its class does when it is made
-        return tuple.__new__(kind, [fresh(part, copy) for part in value])
+        return tuple.__new__(kind, [_fresh(part, copy) for part in value])
+    return _fresh_leaf(value, copy)
+
+
+def _fresh_leaf(value: Any, copy: Callable[[Any], Any]) -> Any:
+    kind = type(value)
     if isinstance(value, np.ndarray):
         return copy(value)
     return value.copy() if kind is bytearray or kind is np.void else value
+
+
+def _deeply_fresh(value: Any, copy: Callable[[Any], Any]) -> Any:
+    """Do the same with what holds itself, or is nested deeper than Python's stack."""
+    made: dict[int, Any] = {}
+    filled: list[Any] = []
+    todo = [value]
+    while todo:
+        one = todo[-1]
+        kind = type(one)
+        if id(one) in made:
+            todo.pop()
+        elif kind is list or kind is dict:  # can be made before its parts are, so that these may hold it
+            made[id(one)] = kind()
+            filled.append(todo.pop())
+            todo.extend(part for part in _parts(one) if id(part) not in made)
+        elif kind is tuple or (isinstance(one, tuple) and hasattr(kind, "_fields")):
+            missing = [part for part in one if id(part) not in made]
+            todo.extend(missing)
+            if not missing:
+                made[id(todo.pop())] = tuple.__new__(kind, [made[id(part)] for part in one])
+        else:
+            made[id(todo.pop())] = _fresh_leaf(one, copy)
+    for one in filled:
+        if type(one) is list:
+            made[id(one)].extend(made[id(part)] for part in one)
+        else:
+            made[id(one)].update((key, made[id(part)]) for key, part in one.items())
+    return made[id(value)]
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    return value.values() if type(value) is dict else value
 
 
 class Origin:
