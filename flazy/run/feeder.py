@@ -20,6 +20,7 @@ from flazy.run.session import Nudge, Session
 from flazy.run.stages import SourceStage, Stage
 from flazy.sample import ATOMS, Address, Origin
 from flazy.transport.codec import Unencodable
+from flazy.workers import room
 from flazy.workers.pool import Pool
 
 __all__ = ["Feeder", "aligned", "unserializable"]
@@ -69,8 +70,9 @@ class Feeder:
     def start(self) -> None:
         """Begin to read."""
         if not self._closing:
-            self._thread = threading.Thread(target=self._run, name="flazy-feeder", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="flazy-feeder", daemon=True)
+            room.start(thread, "the thread that reads the source of a stage")
+            self._thread = thread
 
     def stop(self) -> None:
         """Let the thread close the upstream and end; wait for it, unless this is a thread of ours."""

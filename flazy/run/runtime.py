@@ -9,13 +9,13 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 
 from flazy.errors import ClosedRun
 from flazy.run.session import Broken, Session
+from flazy.workers import room
 from flazy.workers.fleet import Fleet
 from flazy.workers.mailbox import Mailbox
 from flazy.workers.zygote import Begun
@@ -34,13 +34,16 @@ class Runtime:
     """
 
     def __init__(self, begun: Begun | None = None) -> None:
+        room.descriptors(room.RUNTIME, "the runtime")
+        room.threads(room.RUNTIME_THREADS, "the threads of the runtime")
+        folder = room.folder()
         self._mailbox = Mailbox()
         self._stop_at: float | None = None
         self._why: str | None = "Flazy's thread has died; please report it"
         self._runs = itertools.count(1)
         self.open_sessions: set[Session] = set()
         self.ended: ClosedRun | None = None
-        self.fleet = Fleet(tempfile.mkdtemp(prefix="flazy-"), self.post, begun)
+        self.fleet = Fleet(folder, self.post, begun)
         self.thread = threading.Thread(target=self._run, name="flazy-hub", daemon=True)
         self.thread.start()
 
@@ -108,9 +111,10 @@ class Runtime:
         try:
             action()
         except Exception as error:
-            log.exception("a fault in the hub; please report it")
+            if (lack := room.lack(error, "the runtime")) is None:
+                log.exception("a fault in the hub; please report it")
             for session in list(self.open_sessions):
-                session.broken(error)
+                session.broken(lack or error)
 
 
 _lock = threading.Lock()
@@ -122,12 +126,13 @@ def runtime(begun: Begun | None = None) -> Runtime:
     """Give the runtime of this process; the first call starts it, with a zygote that is there, or without."""
     global _runtime  # one a process is the point
     with _lock:
-        if _runtime is None or not _runtime.thread.is_alive():
-            _runtime, begun = Runtime(begun), None
-        found = _runtime
-    if begun is not None:  # another thread was first
-        begun.close()
-    return found
+        try:
+            if _runtime is None or not _runtime.thread.is_alive():
+                _runtime, begun = Runtime(begun), None
+            return _runtime
+        finally:
+            if begun is not None:  # another thread was first, or there is no room for a runtime
+                begun.close()
 
 
 def shutdown() -> None:

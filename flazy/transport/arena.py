@@ -217,11 +217,12 @@ class Arena:
             segment_size = max(min(SEGMENT, left), -(-size // PAGE) * PAGE)
             if segment_size > left:
                 return None
-            os.ftruncate(self.file, segment + segment_size)
-            self._segments[segment] = mmap.mmap(self.file, segment_size, offset=segment)
-            bisect.insort(self._addresses, (address_of(self._segments[segment]), segment))
-            self._grown = segment + segment_size
         try:
+            if segment not in self._segments:
+                os.ftruncate(self.file, segment + segment_size)
+                self._segments[segment] = mmap.mmap(self.file, segment_size, offset=segment)
+                bisect.insort(self._addresses, (address_of(self._segments[segment]), segment))
+                self._grown = segment + segment_size
             os.posix_fallocate(self.file, segment + given, size)
         except OSError as error:  # no memory left: an error here, not a SIGBUS at the first write
             log.warning("no memory for the arena (%s); arrays travel as frames", error)

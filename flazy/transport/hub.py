@@ -28,7 +28,7 @@ class Hub:
         self.context = zmq.Context()
         self.results = self._socket(zmq.PULL)
         self.results.setsockopt(zmq.RCVHWM, 0)
-        self.results.bind(self.endpoint("results"))
+        self._bind(self.results, "results")
         self._tasks: dict[int, zmq.Socket[bytes]] = {}
         self._waiting: dict[int, deque[Sequence[Buffer]]] = {}
 
@@ -40,10 +40,8 @@ class Hub:
         """Bind a socket for a worker's tasks and give its address."""
         socket = self._socket(zmq.PUSH)
         socket.setsockopt(zmq.SNDHWM, 0)
-        endpoint = self.endpoint(f"tasks-{worker}")
-        socket.bind(endpoint)
         self._tasks[worker] = socket
-        return endpoint
+        return self._bind(socket, f"tasks-{worker}")
 
     def remove(self, worker: int) -> None:
         """Drop a worker's socket and what waits for it."""
@@ -100,6 +98,15 @@ class Hub:
             self._tasks[worker].send_multipart(frames, zmq.NOBLOCK, copy=True)
             return True
         return False
+
+    def _bind(self, socket: zmq.Socket[bytes], name: str) -> str:
+        """Bind a socket; where there is no space for its file, that is an OSError."""
+        endpoint = self.endpoint(name)
+        try:
+            socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            raise OSError(error.errno, error.strerror, self.folder) from error
+        return endpoint
 
     def _socket(self, kind: int) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = self.context.socket(kind)

@@ -2,7 +2,10 @@
 
 import signal
 
-__all__ = ["ASKED_AT", "DUMP", "MESSAGE_BYTES", "ORPHAN", "RECORD_BYTES", "STACK_AT", "STACK_BYTES", "STALE"]
+__all__ = [
+    "ASKED_AT", "DUMP", "MESSAGE_BYTES", "NO_MEMORY", "NO_PROCESS", "ORPHAN", "RECORD_BYTES", "STACK_AT", "STACK_BYTES",
+    "STALE",
+]  # fmt: skip
 
 # The memory file in which a worker notes what it runs, and into which its stack is written when it crashes, or when the
 # driver asks for it: by a byte that a thread of the worker looks at, or by a signal, one that nobody else uses where
@@ -15,3 +18,5 @@ DUMP = getattr(signal, "SIGRTMAX", signal.SIGUSR2)
 MESSAGE_BYTES = 64 * 1024  # of a message to or from the zygote, at most
 ORPHAN = 3  # exit code of a worker whose driver is gone
 STALE = 4  # exit code of a worker that has loaded what has changed since
+NO_PROCESS = 5  # exit code of a worker that could not begin for want of processes or threads
+NO_MEMORY = 6  # … of memory

@@ -17,14 +17,14 @@ from functools import partial
 from typing import Any
 
 from flazy.core.events import Blame
-from flazy.errors import ProtocolError, WorkerError, WorkerPoolBroken
+from flazy.errors import FlazyError, ProtocolError, WorkerError, WorkerPoolBroken
 from flazy.transport import arena
 from flazy.transport.arena import Arena, Lease, Span
 from flazy.transport.codec import Buffer
 from flazy.transport.hub import Hub
 from flazy.transport.payload import Encoded, Placed
 from flazy.transport.wire import Bye, Close, Hello, Logged, Message, Open, Refused, Result, pack, unpack
-from flazy.workers import launch, zygote
+from flazy.workers import launch, room, zygote
 from flazy.workers.deaths import Death, tidy
 from flazy.workers.kernels import Kernels
 from flazy.workers.member import Tenant, Worker
@@ -93,13 +93,14 @@ class Fleet:
     def start(self, owner: Tenant, opened: Open) -> None:
         """Start one worker."""
         number = self._numbers = self._numbers + 1
-        addresses = {"tasks": self.hub.add(number), "results": self.hub.endpoint("results")}
-        argument = {"worker": number, "driver": os.getpid(), **addresses}
         try:
-            process = self._launched(argument)
-        except WorkerError as error:
+            unconnected = sum(not worker.started for worker in self._workers.values())
+            room.descriptors(room.WORKER + unconnected * room.CONNECTIONS, "a worker process")
+            addresses = {"tasks": self.hub.add(number), "results": self.hub.endpoint("results")}
+            process = self._launched({"worker": number, "driver": os.getpid(), **addresses})
+        except (OSError, WorkerError) as error:
             self.hub.remove(number)
-            owner.broken(error)
+            owner.broken(error if isinstance(error, FlazyError) else room.lack(error, "a worker process") or error)
             return
         self._workers[number] = Worker(number, process, owner, opened, deadline=time.monotonic() + START_SECONDS)
         self.relay.add(number, process.outputs)
@@ -347,6 +348,9 @@ class Fleet:
             self.kernels.forget()
         owner = worker.owner
         if owner is None or worker.ending:
+            return
+        if not worker.started and (lack := room.lacks(code, "a worker process")) is not None:
+            owner.broken(lack)
             return
         blame = None
         if running is not None and running.run == owner.run and not (worker.spared and limit is None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import gc
 import json
 import os
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from flazy.workers.contract import MESSAGE_BYTES
+from flazy.workers.contract import MESSAGE_BYTES, NO_MEMORY, NO_PROCESS
 
 __all__ = ["serve"]
 
@@ -48,13 +49,20 @@ def serve(control: int) -> str | None:
                     return None
                 if not message:
                     return None
-                if (pid := os.fork()) == 0:
-                    return _become_worker({**json.loads(message), **given}, descriptors, list(children))
-                child = os.pidfd_open(pid)
-                children[child] = pid
+                argument = json.loads(message)
+                try:
+                    pid = os.fork()
+                except OSError as error:
+                    refused = NO_MEMORY if error.errno == errno.ENOMEM else NO_PROCESS
+                    _tell(requests, {"worker": argument["worker"], "refused": refused}, [])
+                else:
+                    if pid == 0:
+                        return _become_worker({**argument, **given}, descriptors, list(children))
+                    child = os.pidfd_open(pid)
+                    children[child] = pid
+                    _tell(requests, {"worker": argument["worker"], "pid": pid}, [child])
                 for descriptor in descriptors:
                     os.close(descriptor)
-                _tell(requests, {"worker": json.loads(message)["worker"], "pid": pid}, [child])
 
 
 def _keep_memory() -> None:

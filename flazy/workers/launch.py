@@ -14,9 +14,10 @@ import sys
 from typing import IO, Any, NamedTuple
 
 from flazy import errors
-from flazy.errors import WorkerError
+from flazy.errors import ResourceError, WorkerError
 from flazy.plan.kernel import UNKNOWN as UNKNOWN_INDEX
 from flazy.plan.loops import BASES, INDEX, OFFSETS, OP, OUTSIDE, RECORD, noted_op
+from flazy.workers import room
 from flazy.workers.contract import ASKED_AT, DUMP, RECORD_BYTES, STACK_AT, STACK_BYTES, STALE
 from flazy.workers.deaths import OWN_SIGNALS
 
@@ -164,7 +165,7 @@ class Process(Worker):
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
             )
-        except WorkerError:
+        except (ResourceError, WorkerError):
             os.close(self.record)
             raise
         self.pid = self._popen.pid
@@ -199,7 +200,8 @@ def interpreter(
             **pipes,  # type: ignore[call-overload]
         )
     except OSError as error:
-        raise WorkerError(f"a worker process could not be started: {error}") from error
+        lack = room.lack(error, "a worker process")
+        raise lack or WorkerError(f"a worker process could not be started: {error}") from error
     return made
 
 

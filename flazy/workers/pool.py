@@ -13,7 +13,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from flazy.core.events import Blame, Grant, Send
-from flazy.errors import WorkerError
+from flazy.errors import ResourceError, WorkerError
 from flazy.plan.kernel import Kernel, Op
 from flazy.plan.loops import blank_record
 from flazy.sample import Origin, fresh
@@ -21,7 +21,7 @@ from flazy.transport.payload import Payload, Plain
 from flazy.transport.places import Place
 from flazy.transport.stretches import ROWS, Stretch
 from flazy.transport.wire import Bye, Close, Granted, Hello, Message, Open, Refused, Result, Task
-from flazy.workers import deaths
+from flazy.workers import deaths, room
 from flazy.workers.deaths import Death
 from flazy.workers.loop import Loop
 
@@ -154,12 +154,18 @@ class ThreadPool:
     def open(self, owner: Owner) -> None:
         """Start the threads."""
         self._owner = owner
+        try:
+            self._start(owner)
+        except ResourceError as error:
+            owner.broken(error)
+
+    def _start(self, owner: Owner) -> None:
         for worker in range(self._n):
             link = self._links[worker] = _Queues(lambda message: self._post(lambda: self._take(message)))
             loop = Loop(worker, link, blank_record(), lambda message: Kernel(message.kernel))
             link.inbox.put(Open(owner.run, self._ops, {}))
             name = f"flazy-worker-{owner.run}-{worker}"
-            threading.Thread(target=self._serve, args=(loop,), name=name, daemon=True).start()
+            room.start(threading.Thread(target=self._serve, args=(loop,), name=name, daemon=True), "a worker thread")
 
     def send(self, command: Send | Grant) -> None:
         """Put a message into a thread's queue."""

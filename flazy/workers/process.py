@@ -20,10 +20,12 @@ import sys
 import threading
 from typing import Any, NoReturn
 
+from flazy.errors import ResourceError
 from flazy.plan.kernel import Kernel
 from flazy.transport.link import SocketLink
 from flazy.transport.wire import Logged, Open
-from flazy.workers.contract import ASKED_AT, DUMP, ORPHAN, RECORD_BYTES, STACK_AT, STALE
+from flazy.workers import room
+from flazy.workers.contract import ASKED_AT, DUMP, NO_MEMORY, NO_PROCESS, ORPHAN, RECORD_BYTES, STACK_AT, STALE
 from flazy.workers.freshness import Imported
 from flazy.workers.loop import Loop
 from flazy.workers.shelf import Shelf
@@ -37,7 +39,11 @@ def main(argument: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     folder = str(pathlib.Path(given["tasks"].removeprefix("ipc://")).parent)
     watch = (given["alive"], given["driver"], folder, given["record"])
-    threading.Thread(target=_end_with_driver, args=watch, name="flazy-driver", daemon=True).start()
+    try:
+        room.start(threading.Thread(target=_end_with_driver, args=watch, name="flazy-driver", daemon=True), "a worker")
+        room.threads(room.WORKER_THREADS, "a worker")
+    except (ResourceError, MemoryError) as error:  # the driver says so
+        os._exit(NO_MEMORY if isinstance(error, MemoryError) else NO_PROCESS)
     # Made anew: in a fork of the zygote they still take their descriptors for the zygote's, which may be files.
     sys.stdout = _lines_to(1)
     sys.stderr = _lines_to(2)

@@ -18,8 +18,8 @@ import subprocess
 import sys
 from typing import Any, NamedTuple
 
-from flazy.errors import WorkerError
-from flazy.workers import launch
+from flazy.errors import ResourceError, WorkerError
+from flazy.workers import launch, room
 from flazy.workers.contract import MESSAGE_BYTES
 
 __all__ = ["Begun", "Zygote", "begin", "is_supported"]
@@ -67,9 +67,12 @@ def begin() -> Begun:
 
     Raises
     ------
+    ResourceError
+        Where there is no room for one, and for what else the runtime needs.
     WorkerError
-        Where none can be started.
+        Where none can be started for another reason.
     """
+    room.descriptors(room.RUNTIME, "the runtime of worker processes")
     mine, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         popen = launch.interpreter(
@@ -79,7 +82,7 @@ def begin() -> Begun:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-    except WorkerError:
+    except (ResourceError, WorkerError):
         mine.close()
         raise
     finally:
@@ -146,13 +149,16 @@ class Zygote:
                 self._break()
                 return
             told = json.loads(message)
-            if "code" in told:
+            if "refused" in told:
+                self._asked.pop(told["worker"]).ended = told["refused"]
+            elif "code" in told:
                 self._children.pop(told["pid"]).ended = told["code"]
             else:
                 worker = self._asked.pop(told["worker"])
                 if worker.sentinel is not None:
                     os.close(worker.sentinel)
-                worker.pid, worker.sentinel = told["pid"], descriptors[0]
+                worker.pid = told["pid"]
+                worker.sentinel = descriptors[0] if descriptors else None  # none if this process may open no more
                 self._children[told["pid"]] = worker
 
     @property
