@@ -5,13 +5,14 @@ Nothing starts here.  ``None`` stands for the caller's own process and thread.
 
 from __future__ import annotations
 
+import importlib.util
 import operator
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any
 
-from flazy.errors import InvalidArgument, InvalidType
+from flazy.errors import InvalidArgument, InvalidType, MissingExtra
 
 __all__ = ["Processes", "Threads", "Where", "where_of"]
 
@@ -58,7 +59,7 @@ class Workers:
 
     def __repr__(self) -> str:
         """Spell the call that makes it, without what is not set."""
-        options = [(field.name, getattr(self, field.name)) for field in fields(self)[1:]]
+        options = [(option.name, getattr(self, option.name)) for option in fields(self)[1:]]
         said = "".join(f", {name}={value!r}" for name, value in options if value is not None)
         return f"{type(self).__name__}({self.n}{said})"
 
@@ -94,20 +95,43 @@ class Processes(Workers):
         moment (or is left out, or tried again: see ``on_error=``).  Seen at most a fifth of the limit, or 1 s, too
         late; ``setup=`` is not limited.  ``None``: no limit; every 30 s a warning (`SlowSample`) shows where such a
         function is.
+    threads
+        How many threads numeric libraries may take in each worker: BLAS and OpenMP (numpy, PyTorch, scikit-learn),
+        NumExpr, OpenCV, Polars and others in Rust, TensorFlow.  ``None``: one, since each of them takes all cores by
+        itself, and workers times threads should not exceed the cores; but where the caller's environment says how
+        many, as by OMP_NUM_THREADS, that holds.  Workers find it in their environment, and so do pipelines inside
+        workers.  numpy is loaded there already, with one; more than that needs threadpoolctl
+        (``pip install flazy[threads]``).
     """
 
-    timeout: float | None = None
+    timeout: float | None = field(default=None, kw_only=True)
+    threads: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Check the limit too."""
+        """Check the limit and the threads too."""
         Workers.__post_init__(self)
-        if self.timeout is None:
-            return
-        said = f"timeout={self.timeout!r} of Processes must be seconds, more than 0, or None for no limit"
-        if isinstance(self.timeout, bool) or not isinstance(self.timeout, int | float):
+        if self.timeout is not None:
+            self._check_timeout(self.timeout)
+        if self.threads is not None:
+            object.__setattr__(self, "threads", self._checked_threads(self.threads))
+
+    def _check_timeout(self, timeout: Any) -> None:
+        said = f"timeout={timeout!r} of Processes must be seconds, more than 0, or None for no limit"
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float):
             raise InvalidType(said)
-        if not 0 < self.timeout < float("inf"):
+        if not 0 < timeout < float("inf"):
             raise InvalidArgument(said)
+
+    def _checked_threads(self, given: Any) -> int:
+        """Check them, and that numpy can be given them."""
+        threads = self._whole("threads", given)
+        if threads < 1:
+            raise InvalidArgument(f"threads={given!r} of Processes must be at least 1")
+        if threads > 1 and importlib.util.find_spec("threadpoolctl") is None:
+            raise MissingExtra(
+                f"threads={threads} of Processes needs threadpoolctl, which is missing: pip install flazy[threads]"
+            )
+        return threads
 
     def __str__(self) -> str:
         """Spell it for plans and messages."""
