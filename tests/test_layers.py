@@ -52,6 +52,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "zmq": ("transport",),
     "cloudpickle": ("plan.shipping", "transport.codec"),
     "google_crc32c": ("readers", "writers"),
+    "threadpoolctl": ("workers.threads",),
     "tqdm": ("run",),
     "tensorflow": ("feeds",),
     "torch": ("feeds",),
@@ -74,6 +75,7 @@ LOADERS: dict[str, str] = {
 
 # Single imports inside functions elsewhere: (module, imported) -> why it cannot stand at the top.
 EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("workers.threads", "threadpoolctl"): "few workers need it, and it may be missing",
     ("workers.launch", "tempfile"): "Linux does without, and the zygote's start waits for what is loaded here",
 }
 

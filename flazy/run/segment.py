@@ -51,7 +51,7 @@ def open_segment(
     kept = None
     if isinstance(where, Processes):
         kept = kernel(chain.ops, hub.fleet)
-        pool = ProcessPool(where, kept, surroundings(), hub.fleet, chain.batching)
+        pool = ProcessPool(where, kept, surroundings(where.threads), hub.fleet, chain.batching)
     else:
         assert where is not None
         pool = ThreadPool(where.n, chain.ops, hub.post)

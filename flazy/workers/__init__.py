@@ -12,6 +12,7 @@ contract   what the driver and those processes agree on
 kernels    pickled kernels in the driver, and which worker has them
 shelf      the same in a worker, and the memory of arrays that were captured
 room       whether the system has what the runtime takes, and which limit is in the way
+threads    how many threads numeric libraries take in a worker
 freshness  whether what a worker has imported has changed
 mailbox    how other threads reach the hub, or the relay
 relay      what workers print and log, brought to the caller

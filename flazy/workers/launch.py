@@ -20,6 +20,7 @@ from flazy.plan.loops import BASES, INDEX, OFFSETS, OP, OUTSIDE, RECORD, noted_o
 from flazy.workers import room
 from flazy.workers.contract import ASKED_AT, DUMP, RECORD_BYTES, STACK_AT, STACK_BYTES, STALE
 from flazy.workers.deaths import OWN_SIGNALS
+from flazy.workers.threads import ONE_EACH
 
 __all__ = ["ROOT", "UNKNOWN", "Process", "Running", "Worker", "interpreter"]
 
@@ -184,10 +185,12 @@ class Process(Worker):
         return self._popen.poll()
 
 
-def interpreter(
-    arguments: list[str], descriptors: tuple[int, ...], *, environment: dict[str, str] | None = None, **pipes: int
-) -> subprocess.Popen[bytes]:
-    """Start a fresh Python in a session of its own, without standard input, holding some of our descriptors."""
+def interpreter(arguments: list[str], descriptors: tuple[int, ...], **pipes: int) -> subprocess.Popen[bytes]:
+    """Start a fresh Python in a session of its own, without standard input, holding some of our descriptors.
+
+    Numeric libraries start threads when they are imported, and a fork of a process with threads inherits their locks:
+    so they have one each, see ``threads.py``.
+    """
     if not sys.executable:
         raise WorkerError("worker processes need sys.executable, which is empty here; use Threads(n)")
     try:
@@ -196,7 +199,7 @@ def interpreter(
             stdin=subprocess.DEVNULL,
             pass_fds=descriptors,
             start_new_session=True,
-            env=environment,
+            env={**os.environ, **ONE_EACH},
             **pipes,  # type: ignore[call-overload]
         )
     except OSError as error:

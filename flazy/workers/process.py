@@ -29,6 +29,7 @@ from flazy.workers.contract import ASKED_AT, DUMP, NO_MEMORY, NO_PROCESS, ORPHAN
 from flazy.workers.freshness import Imported
 from flazy.workers.loop import Loop
 from flazy.workers.shelf import Shelf
+from flazy.workers.threads import tell_loaded
 
 __all__ = ["main"]
 
@@ -91,6 +92,7 @@ class _Loader:
         if dict(os.environ) != around["environment"]:  # looking is cheaper than setting it
             os.environ.clear()
             os.environ.update(around["environment"])
+            tell_loaded(around["environment"])
         for name, level in around["log_levels"].items():
             logging.getLogger(name).setLevel(level)
         try:

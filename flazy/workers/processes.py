@@ -24,6 +24,7 @@ from flazy.workers.kernels import Kept
 from flazy.workers.launch import Running
 from flazy.workers.lending import Lending
 from flazy.workers.pool import Inputs, Owner, message_of
+from flazy.workers.threads import limited
 
 __all__ = ["ProcessPool", "surroundings"]
 
@@ -163,12 +164,15 @@ class ProcessPool:
         self.broken(WorkerPoolBroken(f"the workers of this stage {what}. " + "\n".join(self._exits[-3:])))
 
 
-def surroundings() -> dict[str, Any]:
-    """Describe what functions see of the process that they come from; called in the thread that opens the stage."""
+def surroundings(threads: int | None = None) -> dict[str, Any]:
+    """Describe what functions see of the process that they come from; called in the thread that opens the stage.
+
+    ``threads`` as in `Processes`.
+    """
     return {
         "directory": str(pathlib.Path.cwd()),
         "path": list(sys.path),
-        "environment": dict(os.environ),
+        "environment": limited(os.environ, threads),
         "log_levels": {"root": logging.getLogger().level, **_log_levels()},
     }
 

@@ -26,10 +26,6 @@ __all__ = ["Begun", "Zygote", "begin", "is_supported"]
 
 BURY_SECONDS = 5.0  # it has closed its end of the socket, so it has ended or is about to
 
-# Numeric libraries start threads when they are imported, and a fork of a process with threads inherits their locks.
-# (So a worker's numpy has one thread; with a worker a core that is what it should have.)
-ONE_THREAD = dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"], "1")
-
 # Collecting garbage while modules are loaded, which make next to none, takes a tenth of the time.
 START = """
 import gc; gc.disable()
@@ -78,7 +74,6 @@ def begin() -> Begun:
         popen = launch.interpreter(
             [START, launch.ROOT, str(other.fileno()), *(name for name in COMMON if name in sys.modules)],
             (other.fileno(),),
-            environment={**os.environ, **ONE_THREAD},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
