@@ -10,6 +10,7 @@ from typing import Any
 from flazy.plan import nodes
 from flazy.run.kept import Reordered, named
 from flazy.run.stages import Stage
+from flazy.workers import room
 
 __all__ = ["PrefetchStage"]
 
@@ -27,7 +28,7 @@ class PrefetchStage(Reordered):
     def stream(self) -> Generator[Any, None, None]:
         """Give samples as they are ready, then the upstream's error, if that is how it ended."""
         ahead = self.ahead
-        ahead.thread.start()
+        room.start(ahead.thread, "the thread of a prefetch")
         while True:
             kind, item = ahead.ready.get()
             if kind == END:

@@ -2,6 +2,7 @@
 
     python -m tests.chaos.resources tiny [SAMPLES]      # ten million
     python -m tests.chaos.resources cycles [CYCLES]     # ten thousand
+    python -m tests.chaos.resources flow [SECONDS]      # 60
     python -m tests.chaos.resources large [BYTES …]     # from 2**31 - 1 to 2**32 + 1; needs five times that in memory
 
 Without a word, all of them. Each prints its figures, and the program fails if one of them is not what it must be. The
@@ -17,6 +18,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,25 +27,26 @@ import numpy as np
 import psutil
 
 import flazy
-from flazy import Dataset
+from flazy import Dataset, Processes
 from flazy.errors import UnserializableSample
 from tests import leaks
 
 MEGA = 1e6
 SLOPE_MB = 1.0  # a million samples
 DRIFT_MB = 5.0  # over all cycles
+AHEAD_MB = 1.2 * 64  # of a window of 64
 SIZES = (2**31 - 1, 2**31, 2**31 + 10, 2**32 + 1)
 
 
 # What there is -----------------------------------------------------------------------------------------
 
 
-def rss_mb() -> float:
-    """Give what this process and all below it hold."""
+def held_mb() -> float:
+    """Give what this process and all below it hold; a page that several look at is counted once (PSS)."""
     total = 0
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
         try:
-            total += process.memory_info().rss
+            total += process.memory_full_info().pss
         except psutil.NoSuchProcess:
             continue
     return total / MEGA
@@ -89,7 +92,7 @@ def twice(x: int) -> int:
 
 
 def tiny(samples: int, *, ranged: bool) -> tuple[bool, float, list[float]]:
-    """Stream small ints through two workers: whether each came once, MB a million samples, and RSS on the way.
+    """Stream small ints through two workers: whether each came once, MB a million samples, and memory on the way.
 
     A range travels as three numbers, so that its samples are not looked at one by one; a generator's are.
     """
@@ -99,7 +102,7 @@ def tiny(samples: int, *, ranged: bool) -> tuple[bool, float, list[float]]:
         for count, value in enumerate(run, 1):
             right = right and value == 2 * (count - 1)
             if count % every == 0:
-                seen.append(rss_mb())
+                seen.append(held_mb())
     later = seen[len(seen) // 4 :]
     slope = float(np.polyfit(np.arange(len(later)) * every / MEGA, later, 1)[0]) if len(later) > 1 else 0.0
     return right and count == samples, slope, seen
@@ -114,7 +117,7 @@ def run_tiny(samples: int) -> bool:
         print(
             f"{samples:,} ints of a {'range' if ranged else 'generator'}: "
             f"{'each once, in order' if exact else 'WRONG'}, {seconds:.1f} s, "
-            f"RSS {seen[0]:.1f} to {seen[-1]:.1f} MB (most {max(seen):.1f}), {slope:+.3f} MB a million",
+            f"PSS {seen[0]:.1f} to {seen[-1]:.1f} MB (most {max(seen):.1f}), {slope:+.3f} MB a million",
             flush=True,
         )
         fine = fine and exact and slope < SLOPE_MB
@@ -163,6 +166,41 @@ def run_cycles(count: int) -> bool:
         fine = fine and all(getattr(before, name) >= getattr(after, name) for name in COUNTS)
         fine = fine and last.rss_mb - first.rss_mb < DRIFT_MB
     return fine
+
+
+# A consumer that sleeps --------------------------------------------------------------------------------
+
+WINDOW_MB = 64
+
+
+def asleep(seconds: float) -> tuple[bool, int, float]:
+    """Sleep while workers could make arrays of a megabyte: whether all came, how many were read, MB that were held."""
+    pulled = itertools.count()
+
+    def source() -> Iterator[np.ndarray]:
+        for x in range(300):
+            next(pulled)
+            yield np.full(125_000, x, np.float64)
+
+    with Dataset(source).map(abs, workers=Processes(2, window=f"{WINDOW_MB}MB")).open() as run:
+        first = float(next(run)[0])
+        before = held_mb()
+        threading.Event().wait(seconds)  # the sleep is what is tried
+        ahead, grown = next(pulled), held_mb() - before
+        values = [first, *(float(array.max()) for array in run)]
+        stats = run.stats().segments[0]
+    return values == list(range(300)) and not stats.lost_workers and not stats.redispatched, ahead, grown
+
+
+def run_flow(seconds: int) -> bool:
+    fine, ahead, grown = asleep(seconds)
+    print(
+        f"a consumer that sleeps {seconds} s with a window of {WINDOW_MB} MB: "
+        f"{'all came, no worker was lost' if fine else 'WRONG'}; {ahead} MB were read, {grown:.1f} MB more were held",
+        flush=True,
+    )
+    flazy.shutdown()
+    return fine and ahead <= AHEAD_MB and grown <= AHEAD_MB
 
 
 # Samples of some gigabytes -----------------------------------------------------------------------------
@@ -222,7 +260,7 @@ def run_large(sizes: tuple[int, ...]) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["tiny", "cycles", "large", "all"], default="all")
+    parser.add_argument("what", nargs="?", choices=["tiny", "cycles", "flow", "large", "all"], default="all")
     parser.add_argument("numbers", nargs="*", type=int)
     given = parser.parse_args()
     fine = True
@@ -232,6 +270,8 @@ def main() -> None:
             fine &= run_tiny(*given.numbers or [10_000_000])
         if given.what in {"cycles", "all"}:
             fine &= run_cycles(*given.numbers or [10_000])
+        if given.what in {"flow", "all"}:
+            fine &= run_flow(*given.numbers or [60])
         if given.what in {"large", "all"}:
             fine &= run_large(tuple(given.numbers) or SIZES)
     sys.exit(None if fine else "something is not as it must be: see above")

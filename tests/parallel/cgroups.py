@@ -12,20 +12,12 @@ import pytest
 
 ROOT = pathlib.Path("/sys/fs/cgroup")
 
-# Version 2, then version 1: the folder, the file of the limit, the file that counts kills, the one of swap, and what
-# that takes to allow none.
-KINDS = (
-    (ROOT, "memory.max", "memory.events", "memory.swap.max", lambda _: 0),
-    (ROOT / "memory", "memory.limit_in_bytes", "memory.oom_control", "memory.memsw.limit_in_bytes", lambda most: most),
-)
-
 
 @dataclass(frozen=True)
 class Cgroup:
-    """Where it lies, and which file counts how often the kernel has killed in it."""
+    """A folder of the kernel's."""
 
     folder: pathlib.Path
-    events: str
 
     @property
     def prefix(self) -> list[str]:
@@ -34,27 +26,41 @@ class Cgroup:
 
     def kills(self) -> int:
         """How many processes the kernel has killed in it, since it was full."""
-        lines = (self.folder / self.events).read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+        for name in ("memory.events", "memory.oom_control"):  # of version 2, of version 1
+            if (file := self.folder / name).exists():
+                lines = file.read_text().splitlines()
+                return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+        raise AssertionError("it does not count memory")
+
+
+def memory(nbytes: int) -> contextlib.AbstractContextManager[Cgroup]:
+    """Make a cgroup with so much memory, swap included; skip the test where that is not permitted."""
+    second = {"memory.max": nbytes, "memory.swap.max": 0}
+    first = {"memory.limit_in_bytes": nbytes, "memory.memsw.limit_in_bytes": nbytes}
+    return _made({ROOT: second, ROOT / "memory": first})
+
+
+def processes(count: int) -> contextlib.AbstractContextManager[Cgroup]:
+    """Make a cgroup with so many processes and threads; skip the test where that is not permitted."""
+    return _made({ROOT: {"pids.max": count}, ROOT / "pids": {"pids.max": count}})
 
 
 @contextlib.contextmanager
-def memory(nbytes: int) -> Iterator[Cgroup]:
-    """Make a cgroup with so much memory, swap included; skip the test where that is not permitted."""
-    for root, limit, events, swap, most in KINDS:
+def _made(kinds: dict[pathlib.Path, dict[str, int]]) -> Iterator[Cgroup]:
+    """Make one under the first root that knows the first limit; a limit of swap is not known everywhere."""
+    for root, limits in kinds.items():
         folder = root / f"flazy-test-{os.getpid()}"
         with contextlib.suppress(OSError):
             folder.mkdir()
-        if not (folder / limit).exists():  # no cgroup, or one that does not count memory
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-            continue
         try:
-            (folder / limit).write_text(str(nbytes))
-            if (folder / swap).exists():
-                (folder / swap).write_text(str(most(nbytes)))
-            yield Cgroup(folder, events)
+            if not (folder / next(iter(limits))).exists():  # no cgroup, or one that does not count this
+                continue
+            for name, value in limits.items():
+                if (folder / name).exists():
+                    (folder / name).write_text(str(value))
+            yield Cgroup(folder)
         finally:
-            folder.rmdir()
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                folder.rmdir()
         return
-    pytest.skip("a cgroup with a limit of memory cannot be made here")
+    pytest.skip("a cgroup with such a limit cannot be made here")

@@ -1,10 +1,7 @@
 """Flow: a consumer that sleeps, data that is little, samples that are many; and that nothing grows."""
 
-import itertools
 import sys
-import threading
 
-import numpy as np
 import pytest
 
 from flazy import Dataset, Processes, Threads
@@ -13,33 +10,13 @@ from tests.chaos import resources
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")]
 
-MEGABYTE = 1_000_000
-WINDOW = 16
-
-
 def test_consumer_that_sleeps_is_waited_for_with_bounded_memory():
     """Nobody is taken for hung, and nothing is read further than the window."""
-    pulled = itertools.count()
+    fine, ahead, grown = resources.asleep(1.5)
 
-    def source():
-        for x in range(100):
-            next(pulled)
-            yield np.full(MEGABYTE // 8, x, np.float64)
-
-    with Dataset(source).map(abs, workers=Processes(2, window=f"{WINDOW}MB", chunk=1)).open() as run:
-        first = next(run)
-        before = resources.rss_mb()
-        threading.Event().wait(2.0)  # the sleep is what is tested
-        read_ahead, grown, arena = next(pulled), resources.rss_mb() - before, runtime.runtime().fleet.arena.in_use
-        rest = [int(array.max()) for array in run]
-        stats = run.stats().segments[0]
-
-    assert 0 == first.max()
-    assert list(range(1, 100)) == rest
-    assert (0, 0) == (stats.lost_workers, stats.redispatched)
-    assert read_ahead <= 1 + WINDOW + 4  # what was permitted before it was known what samples weigh
-    assert arena <= 2 * (WINDOW + 4) * MEGABYTE  # rounded up, inputs beside results
-    assert grown <= 2 * (WINDOW + 4)
+    assert fine
+    assert ahead <= resources.AHEAD_MB
+    assert grown <= resources.AHEAD_MB
 
 
 SMALL = {

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-import flazy
 from flazy import Dataset, Threads
+from flazy.errors import ResourceError
 from flazy.workers import room
 from tests.parallel import cgroups
 from tests.parallel.scripts import environment, write
@@ -236,18 +236,50 @@ def test_few_processes_are_enough_or_an_error_that_says_how_many_there_may_be(tm
         assert f"this user may have {limit} processes and threads (RLIMIT_NPROC" in said[limit]
 
 
-def test_thread_that_cannot_be_started_is_an_error_that_says_so(monkeypatch):
+FEW_PROCESSES_HERE = """
+from flazy import Dataset
+from flazy.errors import ResourceError
+
+try:
+    print(sum(Dataset(range(1000)).map(lambda x: 2 * x, workers=2)))
+except ResourceError as error:
+    print(error.errno, error)
+"""
+
+
+@pytest.mark.parametrize("most", [4, 9, 40])
+def test_few_processes_in_a_container_are_enough_or_an_error_that_says_so(tmp_path, most):
+    with cgroups.processes(most) as cgroup:
+        (said,) = run(tmp_path, FEW_PROCESSES_HERE, prefix=cgroup.prefix)
+
+    if most == 40:
+        assert "999000" == said
+    else:
+        assert said.startswith("11 no room for ")
+        assert f"this container {most} (pids.max of its cgroup)" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "stage"),
+    [
+        ("flazy-worker", "a worker thread", lambda ds: ds.map(abs, workers=Threads(2))),
+        ("flazy-feeder", "the thread that reads the source of a stage", lambda ds: ds.map(abs, workers=Threads(2))),
+        ("flazy-feeder", "the thread that reads the source of a stage", lambda ds: ds.map(abs, workers=1)),
+        ("flazy-prefetch", "the thread of a prefetch", lambda ds: ds.prefetch(2)),
+    ],
+)
+def test_thread_that_cannot_be_started_is_an_error_that_says_which(monkeypatch, name, what, stage):
     started = threading.Thread.start
 
     def refuse(thread):
-        if thread.name.startswith("flazy-worker"):
+        if thread.name.startswith(name):
             raise RuntimeError("can't start new thread")
         started(thread)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
 
-    with pytest.raises(flazy.errors.ResourceError, match=r"no room for a worker thread: .* \(RLIMIT_NPROC"):
-        Dataset(range(3)).map(abs, workers=Threads(2)).list()
+    with pytest.raises(ResourceError, match=rf"no room for {what}: .* \(RLIMIT_NPROC"):
+        stage(Dataset(range(3))).list()
 
 
 def test_trial_of_threads_leaves_none():
