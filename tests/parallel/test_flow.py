@@ -23,7 +23,6 @@ SMALL = {
     "window of one": (100, {"window": 1}),
     "window of one, large chunk": (100, {"window": 1, "chunk": 50}),
     "chunk larger than the data": (7, {"chunk": 1000}),
-    "chunk and window larger than the data": (7, {"chunk": 1000, "window": 5000}),
     "empty": (0, {"chunk": 3}),
     "one sample": (1, {}),
 }

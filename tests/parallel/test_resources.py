@@ -52,7 +52,7 @@ def twice(x):
     return 2 * x
 
 Dataset(range(3)).map(twice).list()  # what is loaded with a file of its own, is
-for workers, limits in ((2, (8, 20, 26, 30, 36, 64)), (8, (70, 90))):
+for workers, limits in ((2, (8, 26, 30, 64)), (8, (70,))):
     for limit in limits:
         before = len(os.listdir("/proc/self/fd"))
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, 4096))
@@ -70,9 +70,9 @@ def test_few_descriptors_are_enough_or_an_error_that_says_how_many_there_may_be(
     """ZeroMQ would end the program."""
     said = dict(line.split(" ", 1) for line in run(tmp_path, FEW_FILES))
 
-    assert ["8", "20", "26", "30", "36", "64", "70", "90"] == list(said)
+    assert ["8", "26", "30", "64", "70"] == list(said)
     assert "999000" == said["64"]
-    for limit in ("8", "20", "26", "30", "70"):
+    for limit in ("8", "26", "30", "70"):
         assert said[limit].startswith("24 no room for ")
         assert f"this process may have {limit} files open (RLIMIT_NOFILE" in said[limit]
 
@@ -154,9 +154,7 @@ def test_folder_for_sockets_is_private_and_where_temporary_files_are_if_that_can
         f"{long}:{short}": short,
         f"{long}:unset": "/tmp",
         "unset:unset": "/tmp",
-        ":": "/tmp",
         f"/nowhere/at/all:{short}": short,
-        "/proc:/dev/null": "/tmp",
     }
     try:
         said = run(tmp_path, WHERE, *cases)
@@ -216,7 +214,7 @@ import flazy
 from flazy import Dataset
 from flazy.errors import ResourceError
 
-for limit in (2, 6, 10, 40):
+for limit in (2, 10, 40):
     resource.setrlimit(resource.RLIMIT_NPROC, (limit, 4096))
     try:
         print(limit, sum(Dataset(range(1000)).map(lambda x: 2 * x, workers=2)))
@@ -231,7 +229,7 @@ def test_few_processes_are_enough_or_an_error_that_says_how_many_there_may_be(tm
     said = dict(line.split(" ", 1) for line in run(tmp_path, FEW_PROCESSES, prefix=permitted(NOBODY), TMPDIR="/tmp"))
 
     assert "999000" == said["40"]
-    for limit in ("2", "6", "10"):
+    for limit in ("2", "10"):
         assert said[limit].startswith("11 no room for ")
         assert f"this user may have {limit} processes and threads (RLIMIT_NPROC" in said[limit]
 
@@ -247,7 +245,7 @@ except ResourceError as error:
 """
 
 
-@pytest.mark.parametrize("most", [4, 9, 40])
+@pytest.mark.parametrize("most", [9, 40])
 def test_few_processes_in_a_container_are_enough_or_an_error_that_says_so(tmp_path, most):
     with cgroups.processes(most) as cgroup:
         (said,) = run(tmp_path, FEW_PROCESSES_HERE, prefix=cgroup.prefix)
