@@ -19,6 +19,8 @@ from flazy.transport.codec import Buffer
 
 __all__ = ["Hub"]
 
+COPY_BYTES = 64 * 2**20
+
 
 class Hub:
     """Sockets under a private folder."""
@@ -77,13 +79,18 @@ class Hub:
                 del self._waiting[worker]
 
     def receive(self) -> Iterator[list[Buffer]]:
-        """Give every message that is there; large frames stay in ZeroMQ's memory, writable."""
+        """Give every message that is there, in writable memory.
+
+        Frames of pyzmq are freed here, in the hub: when one is freed it looks at signals, and what their handlers raise
+        is printed and forgotten.  In the main thread that would lose a Ctrl-C.  Only of the very large ones the copy
+        is saved nevertheless.
+        """
         while True:
             try:
                 frames = self.results.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            yield [frame.buffer for frame in frames]
+            yield [bytearray(frame.buffer) if len(frame) < COPY_BYTES else frame.buffer for frame in frames]
 
     def close(self) -> None:
         """Close every socket at once; unsent messages are dropped."""
