@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 from flazy.errors import ClosedRun
+from flazy.run.folder import Folder, sweep
 from flazy.run.session import Broken, Session
 from flazy.workers import room
 from flazy.workers.fleet import Fleet
@@ -36,14 +37,15 @@ class Runtime:
     def __init__(self, begun: Begun | None = None) -> None:
         room.descriptors(room.RUNTIME, "the runtime")
         room.threads(room.RUNTIME_THREADS, "the threads of the runtime")
-        folder = room.folder()
+        folder = Folder()
         self._mailbox = Mailbox()
         self._stop_at: float | None = None
         self._why: str | None = "Flazy's thread has died; please report it"
         self._runs = itertools.count(1)
         self.open_sessions: set[Session] = set()
         self.ended: ClosedRun | None = None
-        self.fleet = Fleet(folder, self.post, begun)
+        self._folder = folder
+        self.fleet = Fleet(folder.path, self.post, begun)
         self.thread = threading.Thread(target=self._run, name="flazy-hub", daemon=True)
         self.thread.start()
 
@@ -90,6 +92,7 @@ class Runtime:
 
     def _run(self) -> None:
         try:
+            sweep()
             while self._stop_at is None or not (self.fleet.empty or time.monotonic() > self._stop_at):
                 self._wait()
                 for action in self._mailbox.take():
@@ -98,6 +101,7 @@ class Runtime:
         finally:
             self._end_sessions()
             self.fleet.close()
+            self._folder.close()
             self._mailbox.close()
 
     def _wait(self) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -190,7 +189,6 @@ class Fleet:
         self.hub.close()
         os.close(self._alive_read)
         os.close(self._alive_write)
-        shutil.rmtree(self.hub.folder, ignore_errors=True)
 
     # ------------------------------------------------------------------------------------------------
 
@@ -254,7 +252,7 @@ class Fleet:
 
     def _use(self, begun: zygote.Begun) -> zygote.Zygote:
         assert self.arena is not None
-        self._zygote = zygote.Zygote(self._alive_read, self.arena.file, begun)
+        self._zygote = zygote.Zygote(self._alive_read, self.arena.file, self.hub.folder, begun)
         self.relay.add(ZYGOTE, self._zygote.outputs)
         return self._zygote
 

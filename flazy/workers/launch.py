@@ -20,6 +20,7 @@ from flazy.plan.loops import BASES, INDEX, OFFSETS, OP, OUTSIDE, RECORD, noted_o
 from flazy.workers import room
 from flazy.workers.contract import ASKED_AT, DUMP, RECORD_BYTES, STACK_AT, STACK_BYTES, STALE
 from flazy.workers.deaths import OWN_SIGNALS
+from flazy.workers.remains import signal_group
 from flazy.workers.threads import ONE_EACH
 
 __all__ = ["ROOT", "UNKNOWN", "Process", "Running", "Worker", "interpreter"]
@@ -181,8 +182,10 @@ class Process(Worker):
         return self.sentinel is None
 
     def code(self) -> int | None:
-        """Give the exit code; the process is reaped by the first look after its end."""
-        return self._popen.poll()
+        """Give the exit code; the first look after its end reaps it, and ends what it has started."""
+        if self._popen.returncode is None and self._popen.poll() is not None:
+            signal_group(self._popen.pid, signal.SIGKILL)
+        return self._popen.returncode
 
 
 def interpreter(arguments: list[str], descriptors: tuple[int, ...], **pipes: int) -> subprocess.Popen[bytes]:

@@ -6,14 +6,12 @@ end is the driver's, and a thread that waits for its end.  Ctrl-C in a terminal 
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import io
 import json
 import logging
 import mmap
 import os
-import pathlib
 import select
 import signal
 import sys
@@ -25,9 +23,20 @@ from flazy.plan.kernel import Kernel
 from flazy.transport.link import SocketLink
 from flazy.transport.wire import Logged, Open
 from flazy.workers import room
-from flazy.workers.contract import ASKED_AT, DUMP, NO_MEMORY, NO_PROCESS, ORPHAN, RECORD_BYTES, STACK_AT, STALE
+from flazy.workers.contract import (
+    ASKED_AT,
+    DUMP,
+    NO_MEMORY,
+    NO_PROCESS,
+    ORPHAN,
+    ORPHAN_SECONDS,
+    RECORD_BYTES,
+    STACK_AT,
+    STALE,
+)
 from flazy.workers.freshness import Imported
 from flazy.workers.loop import Loop
+from flazy.workers.remains import clear, signal_group
 from flazy.workers.shelf import Shelf
 from flazy.workers.threads import tell_loaded
 
@@ -38,7 +47,7 @@ def main(argument: str) -> None:
     """Run a worker; ``argument`` is what `launch` put together."""
     given = json.loads(argument)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    folder = str(pathlib.Path(given["tasks"].removeprefix("ipc://")).parent)
+    folder = given["tasks"].removeprefix("ipc://").rpartition("/")[0]
     watch = (given["alive"], given["driver"], folder, given["record"])
     try:
         room.start(threading.Thread(target=_end_with_driver, args=watch, name="flazy-driver", daemon=True), "a worker")
@@ -110,16 +119,16 @@ class _Loader:
 def _end_with_driver(alive: int, driver: int, folder: str, record: int) -> NoReturn:
     """Wait for the end of the pipe; look at the driver too, since a child of its may hold the pipe open.
 
-    Now and then it looks whether the driver wants to know what the worker is doing.
+    Then all of this process's group ends.  Where there is a zygote, that does so sooner, and more gently.  Now and then
+    this thread looks whether the driver wants to know what the worker is doing.
     """
     while not select.select([alive], [], [], 1.0)[0] and _exists(driver):
         if os.pread(record, 1, ASKED_AT) == b"?":
             os.pwrite(record, b" ", ASKED_AT)
             faulthandler.dump_traceback(record)
-    with contextlib.suppress(OSError):  # others do the same
-        for socket in pathlib.Path(folder).iterdir():
-            socket.unlink(missing_ok=True)
-        pathlib.Path(folder).rmdir()  # what the driver would have done at its end
+    select.select([], [], [], ORPHAN_SECONDS)
+    clear(folder)  # as the driver would have done at its end
+    signal_group(os.getpid(), signal.SIGKILL)
     os._exit(ORPHAN)
 
 

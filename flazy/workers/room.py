@@ -20,6 +20,7 @@ from flazy.workers.contract import NO_MEMORY, NO_PROCESS
 
 __all__ = [
     "CONNECTIONS",
+    "PREFIX",
     "RUNTIME",
     "RUNTIME_THREADS",
     "WORKER",
@@ -28,6 +29,7 @@ __all__ = [
     "folder",
     "lack",
     "lacks",
+    "places",
     "start",
     "threads",
 ]
@@ -39,6 +41,7 @@ CONNECTIONS = 3  # of those, what comes only when the worker connects
 RUNTIME_THREADS = 5  # hub, relay, a feeder, and two of ZeroMQ
 WORKER_THREADS = 2  # of ZeroMQ
 
+PREFIX = "flazy-hub-"
 LONGEST_NAME = "tasks-999999999"  # of a socket in the folder
 EXIT_SECONDS = 1.0
 
@@ -118,11 +121,10 @@ def folder() -> str:
     ResourceError
         Where no place will do; it says of each why not.
     """
-    named = [os.environ[name] for name in ("TMPDIR", "TEMP", "TMP", "XDG_RUNTIME_DIR") if os.environ.get(name)]
     failed = []
-    for place in dict.fromkeys([*named, "/tmp", "/var/tmp"]):  # noqa: S108 - a folder of our own is made in it
+    for place in places():
         try:
-            return _folder_in(os.path.abspath(place))  # noqa: PTH100 - Path would not take ".." out of it
+            return _folder_in(place)
         except OSError as error:
             failed.append(f"{place} ({error.strerror or error})")
     raise ResourceError(
@@ -131,9 +133,16 @@ def folder() -> str:
     )
 
 
+def places() -> list[str]:
+    """Give where the folder may be, the first choice first."""
+    named = [os.environ[name] for name in ("TMPDIR", "TEMP", "TMP", "XDG_RUNTIME_DIR") if os.environ.get(name)]
+    some = [*named, "/tmp", "/var/tmp"]  # noqa: S108 - a folder of our own is made in it
+    return list(dict.fromkeys([os.path.abspath(place) for place in some]))  # noqa: PTH100 - Path would keep ".." in it
+
+
 def _folder_in(place: str) -> str:
     """Make a folder, and see that a socket can be made in it."""
-    made = pathlib.Path(place, f"flazy-{os.urandom(5).hex()}")
+    made = pathlib.Path(place, f"{PREFIX}{os.urandom(5).hex()}")
     made.mkdir(0o700)
     path = made / LONGEST_NAME
     try:

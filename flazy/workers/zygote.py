@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 from flazy.errors import ResourceError, WorkerError
 from flazy.workers import launch, room
 from flazy.workers.contract import MESSAGE_BYTES
+from flazy.workers.remains import signal_group
 
 __all__ = ["Begun", "Zygote", "begin", "is_supported"]
 
@@ -94,14 +96,17 @@ class Zygote:
         The reading end of the pipe that tells workers of the driver's end; inherited by them.
     arena
         The arena's file, likewise.
+    folder
+        The folder of our sockets, which it removes when we are gone.
     begun
         The process, if it is there; None: it is started.
     """
 
-    def __init__(self, alive: int, arena: int, begun: Begun | None = None) -> None:
+    def __init__(self, alive: int, arena: int, folder: str, begun: Begun | None = None) -> None:
         self._socket, self._popen = begin() if begun is None else begun
         with contextlib.suppress(OSError):  # it is dead: the first look at the socket says so too
-            socket.send_fds(self._socket, [b"{}"], [alive, arena])
+            about = {"driver": os.getpid(), "folder": folder}
+            socket.send_fds(self._socket, [json.dumps(about).encode()], [alive, arena])
         self._socket.setblocking(False)
         assert self._popen.stdout is not None
         assert self._popen.stderr is not None
@@ -166,7 +171,7 @@ class Zygote:
         self._popen.kill()
 
     def close(self, timeout_s: float) -> None:
-        """End the process; children that are left live on, and are told by their pipe."""
+        """End the process, and with it the children that are left."""
         self._socket.close()
         try:
             self._popen.wait(timeout_s)
@@ -220,4 +225,6 @@ class Forked(launch.Worker):
         alone = self.ended is None and self.orphaned and self.sentinel is not None
         if alone and select.select([self], [], [], 0)[0]:
             self.ended = launch.UNKNOWN
+            assert self.pid is not None
+            signal_group(self.pid, signal.SIGKILL)  # as the zygote would have done, had it been there
         return self.ended

@@ -28,7 +28,7 @@ class Started:
         stack.callback(os.close, read)
         stack.callback(os.close, write)
         with pathlib.Path("/dev/null").open("rb") as arena:
-            self.zygote = zygote.Zygote(read, arena.fileno()) if way == "zygote" else None
+            self.zygote = zygote.Zygote(read, arena.fileno(), folder) if way == "zygote" else None
         if self.zygote is not None:
             for output in self.zygote.outputs:
                 stack.callback(output.close)
