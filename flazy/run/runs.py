@@ -136,6 +136,8 @@ class Opened:
         if self._seconds is not None:
             return
         self._seconds = time.monotonic() - self._opened_at
+        for segment in list(self._segments):
+            segment.wake()
         try:
             self.stage.close()
         finally:

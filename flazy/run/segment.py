@@ -145,6 +145,10 @@ class SegmentStage(Stage):
         """The cycle of the last sample."""
         return self._part.origin.cycle if self._part is not None else 0
 
+    def wake(self) -> None:
+        """Let a thread of ours that waits for a sample here, to read ahead or to feed another stage, go on and end."""
+        self._session.outlet.put(Broken(ClosedRun("this run was closed while it waited for a sample")))
+
     def stop(self) -> None:
         """Let workers and feeder go; waits, for a bounded time, for a feeder that is inside user code."""
         if self._closed:
@@ -154,7 +158,7 @@ class SegmentStage(Stage):
             self._kept.chunk = chunk
         self._hub.open_sessions.discard(self._session)
         self._hub.post(self._session.close)
-        self._session.outlet.put(Broken(ClosedRun("this run was closed while it waited for a sample")))
+        self.wake()
         super().stop()
         self._feeder.stop()
 
