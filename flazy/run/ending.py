@@ -22,4 +22,7 @@ def shutdown() -> None:
 def _at_exit() -> None:
     """End with the program; registered first, so that what the program registers may still use Flazy."""
     if (module := sys.modules.get("flazy.run.runtime")) is not None:
-        module.end_at_exit()
+        try:
+            module.end_at_exit()
+        except KeyboardInterrupt:
+            return  # a second Ctrl-C: without us the workers end by themselves

@@ -164,7 +164,13 @@ def _runtime() -> Any:
         zygote = importlib.import_module("flazy.workers.zygote")
         with contextlib.suppress(WorkerError):  # the fleet tries again, and says so
             begun = zygote.begin() if zygote.is_supported() else None
-    return importlib.import_module("flazy.run.runtime").runtime(begun)
+    try:
+        runtime = importlib.import_module("flazy.run.runtime").runtime
+    except BaseException:  # Ctrl-C, most of all, or a part that is not installed
+        if begun is not None:
+            begun.close()
+        raise
+    return runtime(begun)
 
 
 def _shipped(physical: Physical) -> Iterator[Chain]:

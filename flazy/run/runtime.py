@@ -129,14 +129,14 @@ _before_fork: list[Runtime] = []
 def runtime(begun: Begun | None = None) -> Runtime:
     """Give the runtime of this process; the first call starts it, with a zygote that is there, or without."""
     global _runtime  # one a process is the point
-    with _lock:
-        try:
+    try:
+        with _lock:
             if _runtime is None or not _runtime.thread.is_alive():
                 _runtime, begun = Runtime(begun), None
             return _runtime
-        finally:
-            if begun is not None:  # another thread was first, or there is no room for a runtime
-                begun.close()
+    finally:
+        if begun is not None:  # another thread was first, or there is no room for a runtime
+            begun.close()
 
 
 def shutdown() -> None:

@@ -121,7 +121,7 @@ class Zygote:
 
     def start(self, argument: dict[str, Any]) -> Forked:
         """Ask for a worker; it is there when `receive` has told it so."""
-        worker = Forked(argument["worker"])
+        worker = Forked(argument["worker"], self._popen)
         outputs, writers = zip(os.pipe(), os.pipe(), strict=True)
         worker.outputs = (os.fdopen(outputs[0], "rb", buffering=0), os.fdopen(outputs[1], "rb", buffering=0))
         self._asked[argument["worker"]] = worker
@@ -203,6 +203,10 @@ class Forked(launch.Worker):
     last_words = ""  # of the zygote, where that ended instead of forking it
     orphaned = False
 
+    def __init__(self, worker: int, zygote: subprocess.Popen[bytes]) -> None:
+        super().__init__(worker)
+        self._zygote = zygote
+
     def fileno(self) -> int:
         """Give the pidfd."""
         return -1 if self.sentinel is None else self.sentinel
@@ -215,6 +219,13 @@ class Forked(launch.Worker):
                 self.sentinel = os.pidfd_open(pid)
             except ProcessLookupError:
                 self.ended = launch.UNKNOWN
+
+    def end(self, number: int) -> None:
+        """Send a signal; to a zygote that does not get to fork it, where it is not there yet."""
+        if self.pid is None and self.ended is None:
+            self._zygote.send_signal(number)
+        else:
+            super().end(number)
 
     def watched(self) -> int | None:
         """Nothing while the zygote is there, which tells when it ends."""
