@@ -23,14 +23,22 @@ class Folder:
     """A new folder that is ours alone."""
 
     def __init__(self) -> None:
-        while True:
-            self.path = room.folder()
+        while not self._make():
+            pass
+
+    def _make(self) -> bool:
+        """Make and hold it; False if somebody took it for one of a dead owner in between."""
+        self.path = room.folder()
+        try:
             self._held = os.open(self.path, os.O_RDONLY)
-            with contextlib.suppress(OSError):  # a file system without locks, where nobody else has one either
-                fcntl.flock(self._held, fcntl.LOCK_EX)
-            if os.path.isdir(self.path):  # noqa: PTH112 - the runtime loads no pathlib of its own
-                return
-            os.close(self._held)  # somebody took it for one of a dead owner before it was held
+        except FileNotFoundError:
+            return False
+        with contextlib.suppress(OSError):  # a file system without locks, where nobody else has one either
+            fcntl.flock(self._held, fcntl.LOCK_EX)
+        if os.path.isdir(self.path):  # noqa: PTH112 - the runtime loads no pathlib of its own
+            return True
+        os.close(self._held)
+        return False
 
     def close(self) -> None:
         """Remove it."""
