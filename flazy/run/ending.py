@@ -21,8 +21,9 @@ def shutdown() -> None:
 @atexit.register
 def _at_exit() -> None:
     """End with the program; registered first, so that what the program registers may still use Flazy."""
-    if (module := sys.modules.get("flazy.run.runtime")) is not None:
+    end = getattr(sys.modules.get("flazy.run.runtime"), "end_at_exit", None)
+    if end is not None:  # else nothing has run, or a daemon thread is just loading it
         try:
-            module.end_at_exit()
+            end()
         except KeyboardInterrupt:
             return  # a second Ctrl-C: without us the workers end by themselves
