@@ -81,7 +81,8 @@ class Feeder:
             self._upstream.close()
             return
         self._session.permits.put(0)
-        if not threading.current_thread().name.startswith("flazy-") and not sys.is_finalizing():
+        ours = threading.current_thread().name.startswith("flazy-")
+        if not ours and not sys.is_finalizing() and self._thread.is_alive():  # else another thread is about to start it
             self._thread.join(CLOSE_SECONDS)
 
     def flush(self) -> None:

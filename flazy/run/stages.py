@@ -116,8 +116,13 @@ class Stage:
 
     def stop(self) -> None:
         """End this stage alone."""
-        running, self._running = self._running, None
-        if isinstance(running, GeneratorType) and not running.gi_running:  # it runs where its own function closes us
+        running = self._running
+        if isinstance(running, GeneratorType) and running.gi_running:
+            # Its own function closes us, or another thread does. It must be there until it comes to its end: whoever
+            # pulls it may be an iterator of C, which does not hold it, and would free what is still running.
+            return
+        self._running = None
+        if isinstance(running, GeneratorType):
             running.close()
 
 
