@@ -194,11 +194,12 @@ def interpreter(arguments: list[str], descriptors: tuple[int, ...], **pipes: int
     Numeric libraries start threads when they are imported, and a fork of a process with threads inherits their locks:
     so they have one each, see ``threads.py``.
     """
-    if not sys.executable:
-        raise WorkerError("worker processes need sys.executable, which is empty here; use Threads(n)")
+    if not sys.executable or getattr(sys, "frozen", False):  # a frozen program would start itself, without an end
+        what = "is empty here" if not sys.executable else "is no interpreter in a frozen program"
+        raise WorkerError(f"worker processes need sys.executable, which {what}; use Threads(n)")
     try:
         made: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - our own interpreter and our own arguments
-            [sys.executable, "-c", *arguments],
+            [sys.executable, *_flags(), "-c", *arguments],
             stdin=subprocess.DEVNULL,
             pass_fds=descriptors,
             start_new_session=True,
@@ -209,6 +210,16 @@ def interpreter(arguments: list[str], descriptors: tuple[int, ...], **pipes: int
         lack = room.lack(error, "a worker process")
         raise lack or WorkerError(f"a worker process could not be started: {error}") from error
     return made
+
+
+def _flags() -> list[str]:
+    """Give the flags with which Python does there what it does here, as multiprocessing does.
+
+    With -P, or what lies in the working folder would stand in for modules that we import. Without -S: who has that has
+    set the search path later, which we do too.
+    """
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined] # noqa: SLF001
+    return [*(flag for flag in flags if flag != "-S"), "-P"]
 
 
 def _memory_file(name: str) -> int:
