@@ -25,6 +25,7 @@ __all__ = ["Relay"]
 log = logging.getLogger("flazy")
 
 READ_BYTES = 64 * 1024
+LINE_BYTES = 64 * 1024  # of a longer line that is not complete all but the last character is brought as it is
 LAST_WORDS = 4096
 
 
@@ -124,9 +125,12 @@ class Relay:
             return False
         if pipe.error:
             output.last_words = (output.last_words + data)[-LAST_WORDS:]
-        *lines, pipe.rest = (pipe.rest + data).split(b"\n")
-        if lines:
-            _write(b"\n".join([*lines, b""]), error=pipe.error)
+        whole, end, pipe.rest = (pipe.rest + data).rpartition(b"\n")
+        if len(pipe.rest) > LINE_BYTES:  # else a worker that never ends its line would fill the caller's memory
+            cut = len(pipe.rest) - _last_character(pipe.rest)
+            whole, end, pipe.rest = whole + end, pipe.rest[:cut], pipe.rest[cut:]
+        if end:
+            _write(whole + end, error=pipe.error)
         return True
 
     def _end(self, pipe: _Pipe) -> None:
@@ -136,6 +140,11 @@ class Relay:
         if not pipe.file.closed:
             self._selector.unregister(pipe.file)
             pipe.file.close()
+
+
+def _last_character(text: bytes) -> int:
+    """Say how many bytes the last character of UTF-8 has so far."""
+    return next((n for n in range(1, 5) if text[-n] & 0xC0 != 0x80), 1)
 
 
 def _write(data: bytes, *, error: bool) -> None:

@@ -62,6 +62,26 @@ def test_lines_of_two_workers_are_not_mixed_into_each_other(relay):
     assert "aaa\nbbb\n" == out.getvalue()
 
 
+def test_line_without_an_end_is_brought_in_pieces_between_characters(relay):
+    text = "–" * 100_000  # three bytes each
+    sizes = []
+
+    class Pieces(io.StringIO):
+        def write(self, piece):
+            sizes.append(len(piece))
+            return super().write(piece)
+
+    with contextlib.redirect_stdout(Pieces()) as out:
+        worker = Worker(relay)
+        left = memoryview(text.encode())
+        while left:
+            left = left[os.write(worker.out, left) :]
+        worker.die(relay)
+
+    assert text + "\n" == out.getvalue()
+    assert max(sizes) < len(text) / 2
+
+
 def test_last_words_are_what_came_on_stderr(relay):
     with contextlib.redirect_stderr(io.StringIO()):
         worker = Worker(relay)
