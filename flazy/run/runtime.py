@@ -60,9 +60,13 @@ class Runtime:
     def open(self, session: Session) -> None:
         """Open a session, soon; where the thread has ended, who waits for it is told so."""
         self.open_sessions.add(session)
-        self.post(session.open)
+        self.post(lambda: self._open(session))
         if self.ended is not None:  # looked at after the session can be seen, so that one of the two tells it
             session.outlet.put(Broken(self.ended))
+
+    def _open(self, session: Session) -> None:
+        if self._stop_at is None:  # else it was posted as we were told to stop, and nobody would end its workers
+            session.open()
 
     def end(self, why: str) -> None:
         """Tell whoever waits, or will, that nothing comes any more."""
@@ -106,8 +110,8 @@ class Runtime:
 
     def _wait(self) -> None:
         """Sleep until a message, a death, a posted function or a deadline; the only place where the hub waits."""
-        deadline = self.fleet.next_deadline()
-        seconds = None if deadline is None else deadline - time.monotonic()
+        deadlines = [time_s for time_s in (self.fleet.next_deadline(), self._stop_at) if time_s is not None]
+        seconds = min(deadlines) - time.monotonic() if deadlines else None
         self.fleet.hub.wait([self._mailbox.fileno(), *self.fleet.sentinels()], seconds)
 
     def _call(self, action: Callable[[], None]) -> None:

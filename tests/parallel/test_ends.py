@@ -87,9 +87,12 @@ def in_a_feeder(act):
 COLLECTORS = {"another thread": lambda act: in_thread(act) >= 0, "the hub": in_the_hub, "a feeder": in_a_feeder}
 
 
-@wheres
 @pytest.mark.parametrize("collect", COLLECTORS.values(), ids=COLLECTORS)
-@pytest.mark.parametrize("behind", [lambda ds: ds, *BEHIND.values()], ids=["alone", *BEHIND])
+@pytest.mark.parametrize(
+    ("where", "behind"),
+    [(2, lambda ds: ds), (Threads(2), BEHIND["prefetch"]), (Threads(2), BEHIND["another parallel stage"])],
+    ids=["alone", *BEHIND],
+)
 def test_iterator_in_a_cycle_is_ended_whoever_collects_it(where, collect, behind):
     gc.collect()
     gc.disable()
@@ -202,6 +205,21 @@ def test_shutdown_from_another_thread_in_the_midst(where):
     assert [0, 1] == list(itertools.islice(endless(where), 2))
 
 
+@wheres
+def test_pass_that_is_opened_while_the_runtime_ends_starts_nothing(where):
+    held = endless(where).open()
+    next(held)
+    hub, opened = runtime(), []
+    hub.post(lambda: (hub._stop("it ends"), opened.append(endless(where).open())))
+    hub.thread.join(20)
+
+    assert not hub.thread.is_alive()
+    for each in (held, *opened):
+        with pytest.raises(ClosedRun, match="it ends"):
+            list(itertools.islice(each, 100_000))
+    assert 1 == len(opened)
+
+
 def test_shutdowns_and_passes_of_many_threads_at_once():
     """Each pass is right or is told that it was ended; nothing hangs."""
     wrong = []
@@ -241,7 +259,7 @@ ENDS = {
     "error in a function": ("for x in ds.map(lambda x: 1 / 0, workers=1): pass", 1, None),
     "error with the iterator held": ("it = iter(ds); next(it); run = ds.open(); next(run); 1 / 0", 1, 1),
     "sys.exit at the exit": ("import atexit; it = iter(ds); next(it); atexit.register(sys.exit, 7)", 0, None),
-    "daemon thread that opens": (
+    "daemon thread": (
         """
 class Tell:
     def find_spec(self, name, path, target=None):
@@ -269,8 +287,10 @@ threading.Thread(target=late).start()
 }
 
 
-@pytest.mark.parametrize("where", ["2", "Threads(2)"])
-@pytest.mark.parametrize("what", ENDS)
+@pytest.mark.parametrize(
+    ("what", "where"),
+    [*((what, "2") for what in ENDS), ("error with the iterator held", "Threads(2)"), ("daemon thread", "Threads(2)")],
+)
 def test_program_ends_in_time_with_its_own_code_and_words(tmp_path, what, where):
     act, code, tracebacks = ENDS[what]
     started = time.monotonic()
@@ -281,5 +301,4 @@ def test_program_ends_in_time_with_its_own_code_and_words(tmp_path, what, where)
     assert tracebacks in (done.stderr.count("Traceback"), None), done.stderr
     assert tracebacks != 0 or done.stderr == ""
     assert seconds < 5 + END_SECONDS  # with its start
-    if "os._exit" not in act or where == "2":  # without a process of ours, nobody but the next start can see to files
-        assert [] == remains(tmp_path)
+    assert [] == remains(tmp_path)

@@ -36,14 +36,10 @@ print([point.x for point, *_ in serial], ds.list() == serial)
 """
 
 WAYS = {
-    "script": ["script.py"],
     "folder": ["package"],
     "module": ["-m", "package"],
     "module of a package": ["-m", "package.script"],
-    "code": ["-c", PROGRAM],
-    "input": ["-"],
     "optimised": ["-O", "script.py"],
-    "optimised more": ["-OO", "-m", "package"],
     "isolated": ["-I", "script.py"],
     "safe path": ["-P", "script.py"],
     "many flags": ["-E", "-s", "-B", "-u", "-X", "utf8", "script.py"],
