@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -21,6 +22,12 @@ MARK = "FLAZY_SCRIPT"  # in the environment of whatever a script starts, however
 # Within which a program ends, and everything that it started with it.  Three are promised; a machine that others use
 # may stop for a while.
 END_SECONDS = 5.0
+
+
+def cases(names, often):
+    """Give names as parameters: a few for every run of the suite, the others where FLAZY_CHAOS is set."""
+    rare = pytest.mark.skipif("FLAZY_CHAOS" not in os.environ, reason="takes long: set FLAZY_CHAOS")
+    return [pytest.param(name, marks=() if name in often else rare) for name in names]
 
 
 def environment(folder):

@@ -11,7 +11,7 @@ import pytest
 
 import flazy
 from flazy import Dataset, Processes
-from tests.parallel.scripts import Program, alive, ended, remains, run
+from tests.parallel.scripts import Program, alive, cases, ended, remains, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
 
@@ -77,7 +77,10 @@ for x in Dataset(itertools.count).map(inner, workers=2):
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+OFTEN = ["start", "closing", "with what functions have started", "with a pipeline inside"]
+
+
+@pytest.mark.parametrize("moment", cases(MOMENTS, OFTEN))
 def test_nothing_outlives_a_program_that_is_killed(tmp_path, moment):
     with Program(tmp_path, HEAD + MOMENTS[moment]) as program:
         ready = [program.line()]
@@ -136,7 +139,7 @@ def test_workers_end_by_themselves_when_zygote_and_program_are_killed(tmp_path):
         assert [] == remains(tmp_path)
 
 
-@pytest.mark.parametrize("end", ["os._exit(0)", "1 / 0"])
+@pytest.mark.parametrize("end", cases(["1 / 0", "os._exit(0)", "sys.exit(0)", ""], ["1 / 0"]))
 def test_what_functions_have_started_ends_with_a_program_that_ends(tmp_path, end):
     source = f"""
 for x in Dataset(range(1000)).map(parent, workers=2): pass

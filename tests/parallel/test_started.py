@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.parallel.scripts import ROOT, environment, remains, run, write
+from tests.parallel.scripts import ROOT, cases, environment, remains, run, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
 
@@ -36,7 +36,10 @@ print([point.x for point, *_ in serial], ds.list() == serial)
 """
 
 WAYS = {
+    "script": ["script.py"],
     "folder": ["package"],
+    "code": ["-c", PROGRAM],
+    "input": ["-"],
     "module": ["-m", "package"],
     "module of a package": ["-m", "package.script"],
     "optimised": ["-O", "script.py"],
@@ -46,15 +49,15 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("arguments", WAYS.values(), ids=WAYS)
-def test_functions_of_a_program_do_in_workers_what_they_do_in_itself(tmp_path, arguments):
+@pytest.mark.parametrize("way", cases(WAYS, ["module", "optimised", "isolated", "many flags"]))
+def test_functions_of_a_program_do_in_workers_what_they_do_in_itself(tmp_path, way):
     (tmp_path / "package").mkdir()
     for name in ("script.py", "package/script.py", "package/__main__.py"):
         write(tmp_path, PROGRAM, name)
     write(tmp_path, "", "package/__init__.py")
     write(tmp_path, "def debug(x):\n    return x, __debug__\n", "neighbour.py")
     done = subprocess.run(
-        [sys.executable, *arguments], input=PROGRAM, cwd=tmp_path, env=environment(tmp_path),
+        [sys.executable, *WAYS[way]], input=PROGRAM, cwd=tmp_path, env=environment(tmp_path),
         capture_output=True, text=True, timeout=40, check=False,
     )  # fmt: skip
 
@@ -173,7 +176,7 @@ HOWS = {
 }
 
 
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("how", cases(HOWS, ["in another thread"]))
 def test_cells_of_a_notebook(tmp_path, how):
     source = f"CELLS = {CELLS!r}\n" + KERNEL.replace("HOW", HOWS[how])
     done = run(tmp_path, source)
