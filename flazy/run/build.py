@@ -11,6 +11,7 @@ from flazy.plan import nodes
 from flazy.plan.length import length_of
 from flazy.plan.planner import Chain, Physical, Step, plan
 from flazy.run import joins, kept, stages
+from flazy.run.chains import ChainStage
 from flazy.run.skips import Skips
 from flazy.run.stages import Open, Stage
 
@@ -89,7 +90,7 @@ def _first(part: Physical, cycle: int, opening: Opening) -> Stage:
 def _over(part: Physical, upstream: Stage, cycle: int, opening: Opening) -> Stage:
     if isinstance(part, Chain):
         if part.where is None:
-            return stages.ChainStage(part, upstream, opening.skips.add)
+            return ChainStage(part, upstream, opening.skips.add)
         return opening.segment(part, upstream)
     match part.node:
         case nodes.Shuffle() | nodes.Sample():

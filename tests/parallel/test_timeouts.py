@@ -242,9 +242,8 @@ def test_worker_that_is_stopped_is_replaced_and_its_samples_come(tmp_path):
 
 
 def test_stopped_zygote_is_replaced():
-    with Dataset(range(3)).map(abs, workers=1).open() as run:
-        zygote_ = psutil.Process().children()[0]
-        list(run)
+    Dataset(range(3)).map(abs, workers=1).list()
+    zygote_ = psutil.Process().children()[0]
     zygote_.suspend()
 
     with Dataset(range(50)).map(lambda x: time.sleep(0.1) or (x, os.getpid()), workers=3).open() as run:
