@@ -13,9 +13,11 @@ from typing import Any
 from numpy.typing import DTypeLike
 
 from flazy.collate import collate
+from flazy.errors import ProtocolError
 from flazy.transport.arena import Lease
 from flazy.transport.layout import Layout
-from flazy.transport.stretches import BATCHES, FILLED, Stretch, batches_of, rows_of
+from flazy.transport.parts import batches_checked, rows_checked, slab_checked
+from flazy.transport.stretches import BATCHES, FILLED, Stretch, batches_of
 
 __all__ = ["Group", "grouped"]
 
@@ -127,8 +129,9 @@ def grouped(stretches: Iterable[tuple[Stretch, Lease | None]], size: int) -> Ite
     count = 0
     for stretch, lease in stretches:
         if stretch[0] == BATCHES:
-            assert not pieces, "a worker collates batches from their first sample on"
-            for batch in batches_of(stretch, size):
+            if pieces:
+                raise ProtocolError("batches that do not begin with their first sample")
+            for batch in batches_of(batches_checked(stretch, size), size):
                 yield Group((), size, Whole(batch))
             continue
         piece = _piece(stretch, lease)
@@ -146,9 +149,8 @@ def grouped(stretches: Iterable[tuple[Stretch, Lease | None]], size: int) -> Ite
 
 
 def _piece(stretch: Stretch, lease: Lease | None) -> Piece:
-    kind, count, body = stretch
+    kind, count, _ = stretch
     if kind != FILLED:
-        return Rows(rows_of(stretch))
-    assert lease is not None, "rows that lie nowhere"
-    (spec, rows, first), beside = body
-    return Filled(lease, Layout.of(spec, rows), first, count, beside)
+        return Rows(rows_checked(stretch))
+    lease, layout, first, beside = slab_checked(stretch, lease)
+    return Filled(lease, layout, first, count, beside)

@@ -27,7 +27,8 @@ from flazy.run.stages import Stage
 from flazy.run.stats import SegmentStats
 from flazy.sample import Address
 from flazy.transport.arena import Lease
-from flazy.transport.stretches import Stretch, rows_of
+from flazy.transport.parts import opened, rows_checked
+from flazy.transport.stretches import Stretch
 from flazy.workers.deaths import Death, error_of
 from flazy.workers.fleet import Fleet
 from flazy.workers.kernels import Kept
@@ -95,7 +96,7 @@ class SegmentStage(Stage):
         """Give the samples part by part, then raise what ends one, if anything does."""
         self._feeder.start()
         while (part := self._next()) is not None:
-            (self._origins, failure, skipped), stretches = _opened(part)
+            (self._origins, failure, skipped), stretches = opened(part.payload, part.outputs)
             for sample in skipped:
                 self._skips.add(SkippedSample(*sample))
             values = _samples(stretches)
@@ -118,7 +119,7 @@ class SegmentStage(Stage):
         """Give what was sent, part by part."""
         self._feeder.start()
         while (part := self._next()) is not None:
-            (_, failure, _), stretches = _opened(part)
+            (_, failure, _), stretches = opened(part.payload, part.outputs)
             self._part = part
             lease = part.payload.lease
             for stretch in stretches:
@@ -232,14 +233,7 @@ class SegmentStage(Stage):
         return placed(error, Place(stage, address, poisoned.origin.cycle, error.worker))
 
 
-def _opened(part: Emitted) -> tuple[tuple[Any, Any, Any], list[Stretch]]:
-    """Open a part: the origins of its values (None: one to one), what ended them, what was left out; and the values."""
-    stretches: list[Any] = part.payload.open()
-    head = stretches.pop(0)
-    return (None, None, ()) if head is None else head, stretches
-
-
 def _samples(stretches: list[Stretch]) -> Sequence[Any]:
     if len(stretches) == 1:
-        return rows_of(stretches[0])
-    return [sample for stretch in stretches for sample in rows_of(stretch)]
+        return rows_checked(stretches[0])
+    return [sample for stretch in stretches for sample in rows_checked(stretch)]

@@ -52,6 +52,7 @@ class Emitted:
 
     task: int
     start: int
+    outputs: int
     last: bool
     origin: Origin
     worker: int
@@ -240,8 +241,8 @@ class Session:
                 origin = self._under_way[command.task].origin
                 if command.last:
                     del self._under_way[command.task]
-                made = Emitted(command.task, command.start, command.last, origin, result.worker, result.payload)
-                self.outlet.put(made)
+                where = command.task, command.start, command.outputs, command.last
+                self.outlet.put(Emitted(*where, origin, result.worker, result.payload))
             case Poison():
                 under_way = self._under_way.pop(command.task)
                 self._owed -= under_way.samples

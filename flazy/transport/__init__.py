@@ -12,6 +12,7 @@ A map of this folder::
     arena.py      the shared memory: one anonymous file in blocks that are used again
     places.py     how values get there, from either side
     wire.py       the messages and their headers
+    parts.py      what a result holds, checked when it is opened
     hub.py        the driver's sockets
     link.py       a worker's sockets
 

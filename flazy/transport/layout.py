@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from flazy.collate import collate
-from flazy.transport.arrays import Array, is_stackable
+from flazy.errors import ProtocolError
+from flazy.transport.arrays import Array, checked_shape, is_stackable, rebuild
 from flazy.transport.codec import decode, encode
 
 __all__ = ["LARGE_SAMPLE", "Layout", "spec_of"]
@@ -43,18 +44,31 @@ def spec_of(sample: Any) -> bytes | None:
 class Layout:
     """A spec for a number of rows.
 
+    Raises
+    ------
+    ProtocolError
+        For a spec that `spec_of` did not make.
+
     Attributes
     ----------
     nbytes
         Of the block that holds the arrays of all rows.
     sample_nbytes
         Of the arrays of one sample.
+    rows
+        As given.
+    beside
+        How many leaves are no arrays.
     """
 
     def __init__(self, spec: bytes, rows: int) -> None:
-        (self._template,) = decode([spec], pickle=False)
-        self._leaves = [(np.dtype(dtype), tuple(shape)) for dtype, shape in _arrays(self._template)]
-        self._rows = rows
+        try:
+            (self._template,) = decode([spec], pickle=False)
+            self.beside = _count_beside(self._template)
+            self._leaves = [(rebuild(dtype), checked_shape(shape)) for dtype, shape in _arrays(self._template)]
+        except (ValueError, TypeError, RecursionError) as error:  # a ProtocolError is a ValueError
+            raise ProtocolError(f"a spec of samples that cannot be read: {error}") from error
+        self.rows = rows
         self._offsets = []
         offset = 0
         for dtype, shape in self._leaves:
@@ -72,7 +86,7 @@ class Layout:
     def views(self, memory: Any) -> list[Array]:
         """Give the leaves in a block, writable, as arrays of all rows."""
         return [
-            np.ndarray((self._rows, *shape), dtype, memory, offset)
+            np.ndarray((self.rows, *shape), dtype, memory, offset)
             for (dtype, shape), offset in zip(self._leaves, self._offsets, strict=True)
         ]
 
@@ -112,6 +126,20 @@ def _template(sample: Any) -> tuple[Any, ...] | None:
         parts = [_template(part) for part in sample]
         return None if None in parts else (TUPLE, parts)
     return (PLAIN,) if kind in BESIDE or isinstance(sample, np.number | np.bool_) else None
+
+
+def _count_beside(template: Any) -> int:
+    """Count the leaves that are no arrays, and refuse what `_template` does not make."""
+    match template:
+        case (0, str(), list()):  # ARRAY
+            return 0
+        case (1,):  # PLAIN
+            return 1
+        case (2, list() as keys, list() as parts) if len(keys) == len(parts) and {str}.issuperset(map(type, keys)):
+            return sum(map(_count_beside, parts))
+        case (3, list() as parts):  # TUPLE
+            return sum(map(_count_beside, parts))
+    raise ProtocolError("a sample in no known form")
 
 
 def _arrays(template: Any) -> list[tuple[str, list[int]]]:
