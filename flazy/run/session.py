@@ -15,6 +15,7 @@ from flazy.core import events
 from flazy.core.dispatch import Dispatcher
 from flazy.core.events import Accepted, Blame, Command, Drop, Emit, Event, Grant, Part, Poison, Send, Verdict
 from flazy.core.limits import Limits
+from flazy.errors import ProtocolError
 from flazy.plan.kernel import Op
 from flazy.plan.where import Where
 from flazy.sample import Origin
@@ -208,14 +209,26 @@ class Session:
         return f"{stage} on sample {address[0] if len(address) == 1 else address}"
 
     def result(self, result: Result) -> None:
-        """Take in a part."""
+        """Take in a part.
+
+        Raises
+        ------
+        ProtocolError
+            It is not the one that should come next; nothing has changed.
+        """
+        what = result.worker, result.task, result.start, result.outputs, result.last, result, result.payload.nbytes
+        try:
+            commands = [] if self._closed else self._core.handle(Part(*what))
+        except ValueError as error:
+            raise ProtocolError(str(error)) from error
+        if any(isinstance(command, Drop) for command in commands):
+            self._carry_out(commands)
+            return
         self.worked_ns += result.nanos
         self._known = True
         slots = self._slots
         self._measure(result)
-        self._happened(
-            Part(result.worker, result.task, result.start, result.outputs, result.last, result, result.payload.nbytes)
-        )
+        self._carry_out(commands)
         if slots != self._slots:  # only now: the consumer waits for the part
             self._happened(events.Paced(self._slots))
 
@@ -227,9 +240,13 @@ class Session:
     # ------------------------------------------------------------------------------------------------
 
     def _happened(self, event: Event) -> None:
+        if not self._closed:
+            self._carry_out(self._core.handle(event))
+
+    def _carry_out(self, commands: list[Command]) -> None:
         if self._closed:
             return
-        for command in self._core.handle(event):
+        for command in commands:
             self._do(command)
         self._admit()
 

@@ -11,7 +11,8 @@ A map of this folder::
     payload.py    values that wait: as they are, as frames, or with large frames in shared memory
     arena.py      the shared memory: one anonymous file in blocks that are used again
     places.py     how values get there, from either side
-    wire.py       the messages and their headers
+    wire.py       the messages and their headers, into bytes
+    reading.py    bytes back into messages, nothing believed
     parts.py      what a result holds, checked when it is opened
     hub.py        the driver's sockets
     link.py       a worker's sockets

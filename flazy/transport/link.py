@@ -16,8 +16,9 @@ from flazy.transport.arena import Block, Span, Window
 from flazy.transport.layout import Layout
 from flazy.transport.payload import Encoded, Payload, Placed
 from flazy.transport.places import Place
+from flazy.transport.reading import unpack
 from flazy.transport.stretches import Stretch, arranged
-from flazy.transport.wire import Message, Task, pack, unpack
+from flazy.transport.wire import Message, Task, pack
 
 __all__ = ["Link", "SocketLink"]
 

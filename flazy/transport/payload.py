@@ -106,12 +106,12 @@ class Placed:
         ProtocolError
             For a span that does not lie where it may, or not among the frames.
         """
-        frames = list(self.frames)
-        for span in self.spans:
-            if not 0 <= span[0] <= len(frames):
-                raise ProtocolError(f"a span for frame {span[0]} of {len(frames)}")
-            frames.insert(span[0], memory_of(span))
-        return frames
+        memory = {span[0]: memory_of(span) for span in self.spans}
+        total = len(self.frames) + len(self.spans)
+        if len(memory) < len(self.spans) or max(memory, default=0) >= total:
+            raise ProtocolError(f"spans for frames {sorted(memory)[-5:]} of {total}")
+        others = iter(self.frames)
+        return [memory[index] if index in memory else next(others) for index in range(total)]
 
 
 class Plain:

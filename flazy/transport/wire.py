@@ -5,6 +5,8 @@
     [header | body frames …]        header: kind, version, flags, worker, run, task and three numbers
 
 Messages are frozen values; whoever gets one never sees a header.  Between threads the same messages pass as they are.
+
+Here: the messages, and `pack`.  Not here: the way back (``reading.py``).
 """
 
 from __future__ import annotations
@@ -15,10 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from flazy.collate import Batching
-from flazy.errors import ProtocolError
 from flazy.sample import Origin
 from flazy.transport.arena import Block
-from flazy.transport.codec import Buffer, decode, encode
+from flazy.transport.codec import Buffer, encode
 from flazy.transport.payload import Encoded, Payload, Placed
 
 __all__ = [
@@ -34,11 +35,10 @@ __all__ = [
     "Shipment",
     "Task",
     "pack",
-    "unpack",
 ]
 
-VERSION = 1
-HEADER = struct.Struct("<BBBxIQQQQQ")
+VERSION = 2
+HEADER = struct.Struct("<BBB5xQQQQQQ")
 LAST, LENT, SENT, NOTED = 1, 2, 4, 8
 
 Numbers = tuple[int, int, int]
@@ -183,8 +183,7 @@ def pack(message: Message) -> list[Buffer]:
             block = message.block and (message.block.offset, message.block.size, *message.block.of)
             spans = message.payload.spans if isinstance(message.payload, Placed) else []
             where = (block, message.row, message.slab, spans)
-            verdicts = (message.verdicts,) if message.verdicts else ()
-            about = [origin.cycle, origin.first, origin.listed, *where, *verdicts]
+            about = [origin.cycle, origin.first, origin.listed, *where, *filter(None, [message.verdicts])]
             return [head, *encode(about), *_frames(message.payload)]
         case Result():
             numbers = (message.start, message.outputs, message.nanos)
@@ -194,7 +193,8 @@ def pack(message: Message) -> list[Buffer]:
             if not (spans or message.filled or message.spec):
                 return [_header(RESULT, flags=flags, numbers=numbers, **whose), *_frames(message.payload)]
             head = _header(RESULT, flags=flags | LENT, numbers=numbers, **whose)
-            return [head, *encode([spans, message.filled, message.spec]), *_frames(message.payload)]
+            lent = encode([spans, message.filled, message.spec], pickle=False)
+            return [head, *lent, *_frames(message.payload)]
         case Granted():
             return [_header(GRANTED, run=message.run, task=message.task, numbers=(message.parts, 0, 0))]
         case Open():
@@ -211,54 +211,9 @@ def pack(message: Message) -> list[Buffer]:
         case Hello():
             return [_header(HELLO, worker=message.worker, numbers=(message.pid, 0, 0))]
         case Refused():
-            return [_header(REFUSED, worker=message.worker, run=message.run), *encode([message.reason])]
+            return [_header(REFUSED, worker=message.worker, run=message.run), *encode([message.reason], pickle=False)]
         case Logged():
-            return [_header(LOGGED, worker=message.worker), *encode([message.record])]
-
-
-def unpack(frames: Sequence[Buffer]) -> Message:
-    """Read a message; the payload stays encoded.
-
-    Raises
-    ------
-    ProtocolError
-        For anything that `pack` could not have made.
-    """
-    try:
-        kind, version, flags, worker, run, task, a, b, c = HEADER.unpack(frames[0])
-    except (struct.error, IndexError, TypeError) as error:
-        raise ProtocolError(f"a message without a header: {error}") from error
-    if version != VERSION:
-        raise ProtocolError(f"a message of protocol {version}; this is {VERSION}")
-    rest = frames[1:]
-    match kind:
-        case 2:  # TASK
-            cycle, first, listed, block, row, slab, spans, *verdicts = _read(rest[:1], 7, 8)
-            lent = block and Block(*block)
-            payload = Placed(rest[1:], spans) if spans else Encoded(rest[1:])
-            return Task(run, task, a, b, c, Origin(cycle, first, listed), payload, lent, row, slab, *verdicts)
-        case 7:  # RESULT
-            spans, filled, spec = _read(rest[:1], 3) if flags & LENT else ([], 0, b"")
-            frames = rest[1:] if flags & LENT else rest
-            payload = Placed(frames, spans) if spans else Encoded(frames)
-            return Result(worker, run, task, a, b, bool(flags & LAST), c, payload, filled, spec)
-        case 3:  # GRANTED
-            return Granted(run, task, a)
-        case 1 if rest:  # OPEN
-            surroundings, number, spans, dropped, batching = _read(rest[1:], 5)
-            shipment = Shipment(number, rest[0] if flags & SENT else None, spans, dropped)
-            return Open(run, shipment, surroundings, batching and Batching(*batching), bool(flags & NOTED))
-        case 4:  # CLOSE
-            return Close(run)
-        case 5:  # BYE
-            return Bye()
-        case 6:  # HELLO
-            return Hello(worker, a)
-        case 8:  # REFUSED
-            return Refused(worker, run, str(_read(rest, 1)[0]))
-        case 9:  # LOGGED
-            return Logged(worker, _read(rest, 1)[0])
-    raise ProtocolError(f"a message of unknown kind {kind}")
+            return [_header(LOGGED, worker=message.worker), *encode([message.record], pickle=False)]
 
 
 def _header(
@@ -270,10 +225,3 @@ def _header(
 def _frames(payload: Payload) -> Sequence[Buffer]:
     assert isinstance(payload, Encoded | Placed), "only encoded values cross a socket"
     return payload.frames
-
-
-def _read(frames: Sequence[Buffer], *counts: int) -> list[Any]:
-    values = decode(frames)
-    if len(values) not in counts:
-        raise ProtocolError(f"a message body of {len(values)} values instead of {' or '.join(map(str, counts))}")
-    return values

@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from flazy.core.events import Blame
 from flazy.errors import FlazyError, ProtocolError, WorkerError, WorkerPoolBroken
 from flazy.transport import arena
-from flazy.transport.arena import Arena, Lease, Span
+from flazy.transport.arena import Arena, Lease
 from flazy.transport.codec import Buffer
 from flazy.transport.hub import Hub
-from flazy.transport.payload import Encoded, Placed
-from flazy.transport.wire import Bye, Close, Hello, Logged, Message, Open, Refused, Result, pack, unpack
+from flazy.transport.reading import Reply, sender, unpack_from_worker
+from flazy.transport.wire import Bye, Close, Hello, Logged, Message, Open, Refused, Result, pack
 from flazy.workers import launch, room, zygote
 from flazy.workers.deaths import Death, tidy
 from flazy.workers.kernels import Kernels
 from flazy.workers.member import Tenant, Worker
 from flazy.workers.oom import OomKills
+from flazy.workers.received import found
 from flazy.workers.relay import Relay
 from flazy.workers.warden import Warden
 
@@ -35,9 +36,11 @@ __all__ = ["Fleet"]
 
 START_SECONDS = 60.0
 LOOK_SECONDS = 0.2  # between looks at workers that nothing tells of
-ZYGOTE = 0  # its number in the relay; workers are numbered from 1
+ZYGOTE = 0  # its number in the relay
+NONCE_BITS = 24  # of a worker's number: one that is wrong is nobody's, and no message is taken for another worker's
 IDLE_SECONDS = 30.0  # for which a worker waits for more to do
 FREE_SECONDS = 0.5  # for which a stage waits for a worker that still works on a sample of a run that was closed
+MAX_PID = 2**22 + 1  # of any Linux
 GRACE_SECONDS = 1.0  # from Bye to SIGTERM, and from SIGTERM to SIGKILL
 
 log = logging.getLogger("flazy")
@@ -73,6 +76,7 @@ class Fleet:
         self._numbers = 0
         self._warden = Warden(self._workers, self.relay)
         self._oom = OomKills()
+        self.dropped = 0  # messages that came too late to count
 
     # For pools --------------------------------------------------------------------------------------
 
@@ -91,7 +95,8 @@ class Fleet:
 
     def start(self, owner: Tenant, opened: Open) -> None:
         """Start one worker."""
-        number = self._numbers = self._numbers + 1
+        self._numbers += 1
+        number = self._numbers << NONCE_BITS | secrets.randbits(NONCE_BITS)
         try:
             unconnected = sum(not worker.started for worker in self._workers.values())
             room.descriptors(room.WORKER + unconnected * room.CONNECTIONS, "a worker process")
@@ -197,51 +202,46 @@ class Fleet:
             self._handle(frames)
 
     def _handle(self, frames: list[Buffer]) -> None:
+        """Take in a message; one that breaks the protocol costs its worker, and nobody else anything."""
         try:
-            message = unpack(frames)
+            message = unpack_from_worker(frames)
+            self._take_in(self._workers.get(message.worker), message)
         except ProtocolError as error:
-            self.relay.warn(f"dropped a message that is not of our protocol: {error}")
+            worker = self._workers.get(sender(frames) or 0)
+            if worker is None:
+                self.relay.warn(f"dropped a message that is of none of our workers: {error}")
+            elif not worker.foul:
+                worker.foul = str(error)
+                worker.deadline = time.monotonic()
+
+    def _take_in(self, worker: Worker | None, message: Reply) -> None:
+        if worker is None or worker.foul:  # it died after it had sent this, or is to die for what it sent before
+            self.dropped += 1
             return
         match message:
             case Hello():
-                if (worker := self._workers.get(message.worker)) is not None:
-                    self._greet(worker, message.pid)
-            case Result():
-                worker = self._workers.get(message.worker)
-                if worker is not None:
-                    worker.seen.heard += 1
-                if worker is not None and worker.owner is not None and worker.owner.run == message.run:
-                    self._result(worker, worker.owner, message)
-            case Refused():
-                worker = self._workers.get(message.worker)
-                if worker is not None and worker.owner is not None and worker.owner.run == message.run:
-                    what = "a worker process could not load the functions of this stage"
-                    worker.owner.broken(WorkerError(f"{what}:\n\n{message.reason}"))
+                self._greet(worker, message.pid)
             case Logged():
                 self.relay.log(message.record)
+            case Result() | Refused():
+                if worker.overdue is not None:  # what it was asked for its stack may have disturbed it
+                    self.dropped += 1
+                elif worker.owner is not None and worker.owner.run == message.run and worker.ready:
+                    self._report_to(worker.owner, worker, message)
+                elif worker.ready and not worker.ending:
+                    raise ProtocolError(f"a message of run {message.run}, on which it does not work")
+                else:  # of a run that was closed meanwhile
+                    self.dropped += 1
 
-    def _result(self, worker: Worker, owner: Tenant, result: Result) -> None:
-        if worker.overdue is not None:  # what it was asked has disturbed it
+    def _report_to(self, owner: Tenant, worker: Worker, message: Result | Refused) -> None:
+        if isinstance(message, Refused):
+            what = "a worker process could not load the functions of this stage"
+            owner.broken(WorkerError(f"{what}:\n\n{message.reason}"))
             return
-        try:
-            found = self._found(worker, result)
-        except ProtocolError as error:
-            self.relay.warn(f"{error}; it is ended")
-            worker.process.end(signal.SIGKILL)
-        else:
-            owner.result(found)
-
-    def _found(self, worker: Worker, result: Result) -> Result:
-        """Put together a result of which a part lies in the block that was lent with the task."""
-        lease = worker.lent.pop((result.run, result.task), None)
-        if isinstance(result.payload, Placed):
-            return replace(result, payload=Encoded(result.payload.found(partial(_memory, worker.number, lease))))
-        if not result.filled:
-            return result
-        if lease is None:
-            raise ProtocolError(f"worker {worker.number} filled rows where it was lent nothing")
-        assert isinstance(result.payload, Encoded)
-        return replace(result, payload=Encoded(result.payload.frames, lease))
+        worker.seen.heard += 1
+        key = (message.run, message.task)
+        owner.result(found(message, worker.lent.get(key)))
+        worker.lent.pop(key, None)  # only now: where the result is refused, the worker may still write there
 
     def _launched(self, argument: dict[str, Any]) -> launch.Worker:
         if self.arena is None:
@@ -270,9 +270,12 @@ class Fleet:
         """Say whether a worker is free, and was last in surroundings that what it imported would not differ in."""
         mine, other = worker.opened.surroundings, opened.surroundings
         same = all(mine[name] == other[name] for name in ("path", "environment"))
-        return same and worker.owner is None and not worker.ending and worker.number not in self._buried
+        able = not (worker.ending or worker.foul or worker.number in self._buried)
+        return same and worker.owner is None and able
 
     def _greet(self, worker: Worker, pid: int) -> None:
+        if worker.ready or pid != (worker.process.pid or pid) or not 0 < pid < MAX_PID:
+            raise ProtocolError(f"a greeting of process {pid}" + " when it had greeted before" * worker.ready)
         worker.process.greeted(pid)
         worker.pid, worker.started, worker.ready = pid, True, True
         worker.lent.clear()  # for a run that is closed: nothing writes there any more
@@ -303,7 +306,10 @@ class Fleet:
 
     def _push_on(self, worker: Worker, now: float) -> None:
         """Take the next step with a worker that is idle, still busy for others, does not start, or does not end."""
-        if worker.ending:
+        if worker.foul:
+            worker.process.end(signal.SIGKILL)
+            worker.deadline = now + GRACE_SECONDS  # it may not have been known yet which process it is
+        elif worker.ending:
             self._signal(worker, now)
         elif worker.owner is None:
             self._end(worker)
@@ -339,13 +345,18 @@ class Fleet:
         if worker.overdue is not None:
             running, limit = worker.overdue
         stack = tidy(worker.process.stack()) if own or limit is not None else ""
+        if worker.foul:
+            how, own = f"sent what breaks the protocol ({worker.foul}) and {how}", True
         worker.process.close()
         worker.lent.clear()
         self._done_with_kernel(worker)
         if not self._workers:
             self.kernels.forget()
         owner = worker.owner
+        name = f"worker process {worker.pid or worker.process.pid}"
         if owner is None or worker.ending:
+            if worker.foul:
+                self.relay.warn(f"{name} {how}")
             return
         if not worker.started and (lack := room.lacks(code, "a worker process")) is not None:
             owner.broken(lack)
@@ -353,16 +364,7 @@ class Fleet:
         blame = None
         if running is not None and running.run == owner.run and not (worker.spared and limit is None):
             blame = Blame(running.task, running.place, own, limit is not None, running.made)
-        name = f"worker process {worker.pid or worker.process.pid}"
-        hint = self._oom.look() if code == -signal.SIGKILL else ""
+        hint = self._oom.look() if code == -signal.SIGKILL and not worker.foul else ""
         how = how if worker.ready else f"{how} (before it was ready)"
         owner.lost(worker.number, Death(name, how, code, stack, hint, limit, last_words), blame, own=own)
 
-
-def _memory(number: int, lease: Lease | None, span: Span) -> memoryview:
-    """Give what a worker wrote, if it did so where it may."""
-    _, offset, length, _, _ = span
-    if lease is None or not 0 <= offset - lease.block.offset <= lease.block.size - length:
-        raise ProtocolError(f"worker {number} wrote where it was lent nothing")
-    start = offset - lease.block.offset
-    return lease.memory.data[start : start + length]

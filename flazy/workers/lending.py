@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from weakref import WeakValueDictionary
 
+from flazy.errors import ProtocolError
 from flazy.transport.arena import Lease
 from flazy.transport.layout import Layout
 from flazy.transport.payload import LARGE, Encoded
@@ -56,9 +57,18 @@ class Lending:
         return replace(task, row=row)
 
     def measure(self, result: Result) -> None:
-        """Learn what samples look like, and how much one weighs: at once if more than before, slowly if less."""
+        """Learn what samples look like, and how much one weighs: at once if more than before, slowly if less.
+
+        Raises
+        ------
+        ProtocolError
+            For a spec of samples that is none, or that nobody asked for; nothing has changed.
+        """
         assert isinstance(result.payload, Encoded)
         if result.spec and result.spec != self._spec:
+            if not self._rows:
+                raise ProtocolError("a spec of samples that go to no batch")
+            Layout.of(result.spec, self._rows)
             self._spec = result.spec
             self._batches.clear()
         if result.filled:

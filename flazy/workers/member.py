@@ -47,6 +47,7 @@ class Worker:
     it has ever said, and now says, that it can; ``deadline`` when `Fleet` must look at it again.  ``known`` are the
     kernels that it has the bytes of; ``kernel`` is the one that it works with, or may still.  ``overdue`` is the
     call that broke a limit, and the limit: no result of its counts any more.  ``spared``: its end is nobody's fault.
+    ``foul`` says how it broke the protocol: nothing that it says counts any more, and it is killed.
     """
 
     number: int
@@ -59,6 +60,7 @@ class Worker:
     started: bool = False
     ready: bool = False
     lent: dict[tuple[int, int], Lease] = field(default_factory=dict)  # with tasks: by run and task
+    foul: str = ""
     ending: bool = False
     deadline: float | None = None
     signals: tuple[int, ...] = (signal.SIGTERM, signal.SIGKILL)

@@ -123,11 +123,17 @@ class ProcessPool:
             self._owner.joined(worker)
 
     def result(self, result: Result) -> None:
-        """Pass on; work is getting done."""
-        self._fruitless = {True: 0, False: 0}
+        """Pass on; work is getting done.
+
+        Raises
+        ------
+        ProtocolError
+            The result is not what it may be; nothing has changed.
+        """
         self._lending.measure(result)
         if self._owner is not None:
             self._owner.result(result)
+        self._fruitless = {True: 0, False: 0}
 
     def lost(self, worker: int, death: Death, blame: Blame | None, *, own: bool) -> None:
         """Replace a dead worker, unless they die faster than they work; ``own`` as in `Blame`."""

@@ -14,7 +14,8 @@ from flazy.plan.shipping import LARGE
 from flazy.run import runtime
 from flazy.transport import arena
 from flazy.transport.hub import Hub
-from flazy.transport.wire import Open, unpack
+from flazy.transport.reading import unpack
+from flazy.transport.wire import Open
 from flazy.workers.fleet import Fleet
 
 pytestmark = pytest.mark.slow

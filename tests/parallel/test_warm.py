@@ -12,6 +12,7 @@ import pytest
 import flazy
 from flazy import Dataset
 from flazy.run import runtime
+from flazy.workers.fleet import NONCE_BITS
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +22,7 @@ def pids(ds):
 
 
 def numbers():
-    return set(runtime.runtime().fleet._workers)
+    return {number >> NONCE_BITS for number in runtime.runtime().fleet._workers}
 
 
 def wait_until(is_so):
