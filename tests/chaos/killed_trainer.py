@@ -111,7 +111,7 @@ def killed(chance: random.Random) -> tuple[str, float, list[str], int]:
         folder.sweep()
         tempfile.tempdir = None
         left += names(own, folder.PREFIX)
-        left += names(Path("/dev/shm"), "flazy")
+        left += names(Path("/dev/shm"), "flazy-chaos")
         return (out.split() or ["not there"])[-1], took, left, len(before)
     finally:
         for path in Path("/dev/shm").glob("flazy-chaos-*"):

@@ -8,7 +8,8 @@ import pytest
 
 from flazy.transport.hub import Hub
 from flazy.transport.link import SocketLink
-from flazy.transport.wire import Hello, unpack
+from flazy.transport.reading import unpack_from_worker
+from flazy.transport.wire import Hello
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_interrupt_is_not_lost_where_a_message_is_dropped(hub, link):
     frames = received(hub)
     interrupt = ctypes.pythonapi.PyErr_SetInterrupt
 
-    assert Hello(1, 2) == unpack(frames)
+    assert Hello(1, 2) == unpack_from_worker(frames)
     with pytest.raises(KeyboardInterrupt):
         collections.deque(map(operator.call, [interrupt, frames.clear]), maxlen=0)  # one after the other, in C alone
 
