@@ -158,7 +158,8 @@ class ProcessPool:
         """Warn with the name of the sample."""
         if self._owner is not None:
             what = self._owner.describe(running.task, running.place)
-            text = f"{what} has been running for {seconds:.0f} s in {self.name(worker)}"
+            limit = " (no timeout= is set)" if self.timeout is None else ""  # else it is a setup=
+            text = f"{what} has been running for {seconds:.0f} s in {self.name(worker)}{limit}"
             self._fleet.relay.warn_slow(text, tidy(stack))
 
     def broken(self, error: BaseException) -> None:

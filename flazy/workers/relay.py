@@ -166,7 +166,7 @@ def _log(record: dict[str, Any]) -> None:
 
 def _warn_slow(text: str, stack: str) -> None:
     shown = f", at\n{stack.rstrip()}" if stack else "; it did not say where"
-    message = f"{text} (no timeout= is set){shown}"
+    message = f"{text}{shown}"
     try:
         warnings.warn(message, SlowSample, stacklevel=1)
     except Exception:  # as an error, or through a function of the user's
