@@ -100,21 +100,23 @@ class Watch:
         gap = min(now - self._last, 2 * self._every)
         self._last, self._every = now, LOOK_SECONDS
         for target in targets:
-            self._look_at_state(target, gap)
-            self._look_at_call(target, gap)
+            if not self._look_at_state(target, gap):  # while it is stopped, no call of its takes any time
+                self._look_at_call(target, gap)
             if target.seen.asked is not None:
                 self._every = SOON_SECONDS
             elif target.limit is not None:
                 self._every = min(self._every, max(target.limit / 5, SOON_SECONDS))
         return gap
 
-    def _look_at_state(self, target: Target, gap: float) -> None:
+    def _look_at_state(self, target: Target, gap: float) -> bool:
+        """Look whether it is stopped, and say so."""
         number, process, seen, _ = target
         stopped = process.pid is not None and is_stopped(process.pid)
         seen.stopped_s = seen.stopped_s + gap if stopped else 0.0
         if seen.stopped_s >= STOPPED_SECONDS:
             seen.stopped_s = 0.0
             self._judge.stopped(number)
+        return stopped
 
     def _look_at_call(self, target: Target, gap: float) -> None:
         number, process, seen, limit = target

@@ -241,6 +241,22 @@ def test_worker_that_is_stopped_is_replaced_and_its_samples_come(tmp_path):
     assert not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE
 
 
+def test_time_for_which_a_worker_is_stopped_is_not_its_functions(tmp_path):
+    """It stands still in a call with a limit; what it is replaced for is that somebody has stopped it."""
+
+    def stop_at_first(x):
+        if x == 7 and not (tmp_path / "stopped").exists():
+            (tmp_path / "stopped").touch()
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return x
+
+    with Dataset(range(20)).map(stop_at_first, workers=Processes(2, timeout=0.3)).open() as run:
+        values = list(run)
+
+    assert list(range(20)) == values
+    assert 1 == run.stats().segments[0].lost_workers
+
+
 def test_stopped_zygote_is_replaced():
     Dataset(range(3)).map(abs, workers=1).list()
     zygote_ = psutil.Process().children()[0]
