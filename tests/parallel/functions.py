@@ -88,6 +88,11 @@ def slow(value):
     return 2 * value
 
 
+def linger(value):
+    time.sleep(0.002 * (1 + total(value) % 8))
+    return value
+
+
 def spread(value):
     for offset in range(value % 5):
         time.sleep(0.0005)

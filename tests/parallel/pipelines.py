@@ -71,6 +71,7 @@ RECORD_STEPS = {
     "stop": lambda ds, **where: ds.map(fn.stops, **where),
     **FORGIVING_STEPS,
 }
+SLOW_STEPS = {"linger": lambda ds, **where: ds.map(fn.linger, **where)}  # only where they are asked for
 STREAM_STEPS = {
     "batch": lambda ds: ds.map(fn.number).batch(3),
     "batch with rest": lambda ds: ds.map(fn.pair).batch(4, drop_remainder=False),
@@ -124,7 +125,7 @@ def extended(dataset: Dataset[Any], steps: list[Step], where: Where | int | None
             dataset = STREAM_STEPS[name](dataset)
         else:
             options = {"workers": where, "ordered": ordered} if parallel else {}
-            dataset = RECORD_STEPS[name](dataset, **options)
+            dataset = (RECORD_STEPS | SLOW_STEPS)[name](dataset, **options)
     return dataset
 
 
