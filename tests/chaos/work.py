@@ -100,3 +100,9 @@ def many(x):
     """Give ten parts, which are more than may lie between a worker and a consumer that takes nothing."""
     hit("in the function")
     yield from range(x, x + 40960)
+
+
+def steady(x):
+    """Take two milliseconds, as reading a small file does."""
+    time.sleep(0.002)
+    return 2 * x
