@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q
 # Silence TensorFlow's notes about the processor it runs on.
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: demo test test-small-shm check coverage soak bench compare peers-faults clean with-tensorflow
+.PHONY: demo test test-small-shm check coverage soak chaos bench compare peers-faults clean with-tensorflow
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -50,6 +50,11 @@ coverage: .venv/has-test with-tensorflow
 # An hour of batches, and whether anything grows: make soak MINUTES=60
 soak: .venv/has-test
 	@$(BIN)/python -m benchmarks.soak $(if $(MINUTES),--minutes=$(MINUTES))
+
+# Workers killed and stopped, at random and at every point, for about ten minutes: make chaos SEED=7 ONLY=images SECONDS=60
+chaos: .venv/has-test
+	@$(BIN)/python -m tests.chaos.run $(if $(SEED),--seed=$(SEED)) $(if $(ONLY),--only='$(ONLY)') \
+	    $(if $(SECONDS),--seconds=$(SECONDS))
 
 # Flazy against its peers: everything, or e.g. make bench PEERS=torch,grain WORKLOADS=image_batch ROUNDS=3
 bench: .venv/made

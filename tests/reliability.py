@@ -34,6 +34,7 @@ POOL = "workers/test_process_pool.py"
 AROUND = "parallel/test_surroundings.py"
 MEMORY = "parallel/test_memory.py"
 POOLS = "parallel/test_pools.py"
+CHAOS = "parallel/test_chaos.py"
 ENDS = "parallel/test_ends.py"
 FLOW = "parallel/test_flow.py"
 RESOURCES = "parallel/test_resources.py"
@@ -145,17 +146,22 @@ ROWS = (
     Row(13, "it draws random numbers",
         "the same stream for any number of workers, and after a death", (
             f"{POOLS}::test_random_map_does_not_depend_on_the_workers",
-            "parallel/test_chaos.py::test_flatmap_and_random_map_are_exact_while_workers_are_killed",
+            f"{CHAOS}::test_flatmap_and_random_map_are_exact_while_workers_are_killed",
             "test_randomness.py",
         )),
     # Processes and their lives
     Row(14, "workers are killed at random, again and again",
         "every sample comes once and in order; no sample is blamed", (
-            "parallel/test_chaos.py",
+            CHAOS,
             "core/test_simulation.py",
         )),
     Row(15, "workers are stopped (SIGSTOP), and go on later",
-        "every sample comes once; late results are dropped", left_out=LATER),
+        "every sample comes once, and none is blamed; one that stays stopped is replaced", (
+            f"{CHAOS}::test_no_sample_is_blamed_for_the_time_for_which_its_worker_is_stopped",
+            f"{CHAOS}::test_random_pipelines_are_as_without_workers_while_workers_are_killed_and_stopped",
+            "parallel/test_timeouts.py::test_worker_that_is_stopped_is_replaced_and_its_samples_come",
+            "parallel/test_timeouts.py::test_time_for_which_a_worker_is_stopped_is_not_its_functions",
+        )),
     Row(16, "a worker cannot start, or dies or stands still before it is ready",
         "`WorkerError` or `WorkerPoolBroken` with its last words, soon; no storm of new ones", (
             f"{FAULTS}::test_worker_that_cannot_be_started_is_an_error_at_once",
@@ -163,8 +169,9 @@ ROWS = (
             f"{FAULTS}::test_function_that_cannot_be_loaded_in_a_worker_is_an_error_with_the_traceback",
             f"{POOL}::test_workers_that_die_before_they_are_ready_break_the_pool_at_the_third",
         )),
-    Row(17, "a worker dies at one of the points where its work changes hands",
+    Row(17, "a worker dies, or is stopped, at one of the points where its work changes hands",
         "every sample comes once, for each of the points", (
+            "chaos/test_points.py",
             "parallel/test_warm.py::test_one_that_dies_when_it_has_given_its_last_result_is_nobodys_loss",
         )),
     Row(18, "all workers die at once, and those that follow",
