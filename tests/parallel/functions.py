@@ -89,7 +89,7 @@ def slow(value):
 
 
 def linger(value):
-    time.sleep(0.002 * (1 + total(value) % 8))
+    time.sleep(0.001 * (1 + total(value) % 4))
     return value
 
 

@@ -56,7 +56,7 @@ def test_no_sample_is_blamed_for_the_time_for_which_its_worker_is_stopped():
 
 
 def test_deadly_samples_are_left_out_and_no_others_while_workers_are_killed_and_stopped():
-    assert under_fire("deadly")["left out"] > 10
+    assert under_fire("deadly")["left out"] >= 6
 
 
 def test_random_pipelines_are_as_without_workers_while_workers_are_killed_and_stopped():
