@@ -46,7 +46,7 @@ def described(error: BaseException) -> tuple[Any, ...]:
 
 
 FORGIVING_STEPS = {
-    "skip": lambda ds, **where: ds.map(fn.fail_odd, on_error="skip", **where),
+    "map and skip": lambda ds, **where: ds.map(fn.fail_odd, on_error="skip", **where),
     "replace": lambda ds, **where: ds.map(fn.fail_odd, on_error=fn.instead, **where),
     "replace some": lambda ds, **where: ds.map(fn.stops, on_error=fn.instead_of_some, **where),
     "filter and skip": lambda ds, **where: ds.filter(fn.fail_odd, on_error="skip", **where),
@@ -93,6 +93,8 @@ JOINS = {
     "roundrobin": lambda one, other: Dataset.roundrobin([one, other]),
     "zip": lambda one, other: Dataset.zip(one, other),
 }
+
+assert not (RECORD_STEPS | SLOW_STEPS).keys() & STREAM_STEPS.keys()  # they are found by name
 
 Step = tuple[str, bool]  # its name, and whether it runs in workers
 record_steps = st.tuples(st.sampled_from(sorted(RECORD_STEPS)), st.booleans())
