@@ -347,19 +347,25 @@ class Dispatcher:
     def _counted(self, task: Task, blame: Blame) -> list[Death]:
         """Give the deaths that add up: what died in the task, or on this input, and then here, died here before.
 
-        Kills from outside do so only while the call gives nothing in between: one that goes on for long meets many.
+        Kills from outside do so only while the call gives nothing, and no verdict is spoken, in between: a call that goes
+        on for long meets many.
         """
         known = ((), blame.place[:1], blame.place)
         return [
             death
-            for death in task.deaths
+            for number, death in enumerate(task.deaths)
             if death.blame.place in known
             and death.blame.overdue == blame.overdue
-            and (death.blame.own or blame.overdue or death.given == self._given(task, blame))
+            and (death.blame.own or blame.overdue or self._is_since(task, number, death, blame))
         ]
 
+    def _is_since(self, task: Task, number: int, death: Death, blame: Blame) -> bool:
+        return number >= task.judged and death.given == self._given(task, blame)
+
     def _is_poison(self, own: list[bool]) -> bool:
-        return sum(own) >= self._limits.own_deaths or len(own) - sum(own) >= self._limits.kills
+        """Judge the last death by those of its kind: a kill from outside may hit who only leaves a call out."""
+        alike = own.count(own[-1])
+        return alike >= (self._limits.own_deaths if own[-1] else self._limits.kills)
 
     def _condemn(self, task: Task, blame: Blame, reasons: tuple[object, ...]) -> list[Command]:
         """Let the task go on without the call; end it there where that does not help."""
@@ -368,6 +374,7 @@ class Dispatcher:
             task.held.append((Poison(task.number, verdict), 0, 0))
             return self._finish(task)
         task.verdicts[blame.place] = verdict
+        task.judged = len(task.deaths)
         self._give_back(task)
         return []
 
@@ -378,4 +385,5 @@ class Dispatcher:
         """Say whether a worker that knows the verdict may get by; one that knew it already did not."""
         if verdict.overdue:
             return len(verdict.reasons) <= self._limits.overdue
-        return verdict.place not in task.verdicts
+        earlier = task.verdicts.get(verdict.place)
+        return earlier is None or earlier.overdue  # after that the worker may have made the call again

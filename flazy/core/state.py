@@ -35,6 +35,7 @@ class Task:
     held: list[tuple[Emit | Poison, int, int]] = field(default_factory=list)
     emitted: list[tuple[int, int]] = field(default_factory=list)
     deaths: list[Death] = field(default_factory=list)
+    judged: int = 0  # deaths that there were at the last verdict
     verdicts: dict[tuple[int, ...], Verdict] = field(default_factory=dict)  # by place
 
     @property

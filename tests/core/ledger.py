@@ -128,7 +128,8 @@ class Ledger:
             here = death.place == blame.place[: len(death.place)] and len(death.place) in (0, 1, len(blame.place))
             if here and (kind != "kill" or before == given):
                 found[kind].append(why)
-        fatal = len(found["own"]) >= self.limits.own_deaths or len(found["kill"]) >= self.limits.kills
+        most = self.limits.own_deaths if blame.own else self.limits.kills
+        fatal = len(found["own" if blame.own else "kill"]) >= most
         if len(blame.place) < 2 or not (blame.overdue or fatal):
             return None
         reasons = found["overdue"] if blame.overdue else found["own"] + found["kill"]
@@ -156,12 +157,13 @@ class Ledger:
             blamed.attempt += 1
             blamed.deaths.append((event.blame, event.reason, max(0, blamed.received - event.blame.made)))
             if verdict is not None:
-                helps = verdict.place not in blamed.verdicts
+                helps = verdict.place not in blamed.verdicts or blamed.verdicts[verdict.place].overdue
                 if verdict.overdue:
                     helps = len(verdict.reasons) <= self.limits.overdue
                 blamed.done = not helps
                 if helps:
                     blamed.verdicts[verdict.place] = verdict
+                    blamed.deaths = [death for death in blamed.deaths if death[0].own or death[0].overdue]
                 else:
                     blamed.poison = verdict
         self.joined.discard(event.worker)

@@ -146,6 +146,13 @@ class KillsCountAsOwn(Dispatcher):
         return len(own) >= self._limits.own_deaths
 
 
+class KillsFinishWhatCrashesBegan(Dispatcher):
+    """A kill from outside is judged by the crashes before it."""
+
+    def _is_poison(self, own: list[bool]) -> bool:
+        return sum(own) >= self._limits.own_deaths or len(own) - sum(own) >= self._limits.kills
+
+
 class VerdictForgotten(Dispatcher):
     """Whoever gets the task next does not know of the verdict."""
 
@@ -277,6 +284,7 @@ MUTANTS = [
     PoisonAtFirstDeath,
     NoPoison,
     KillsCountAsOwn,
+    KillsFinishWhatCrashesBegan,
     VerdictForgotten,
     GivenIgnored,
     NeverHelpless,

@@ -50,6 +50,38 @@ def test_where_that_does_not_help_the_sample_is_poison() -> None:
     assert [] == play(target, Joined(3)), "the task is not sent again"
 
 
+def test_kill_from_outside_while_a_call_is_left_out_is_nobodys_fault() -> None:
+    """The worker was at the place of the verdict, of which it takes note before it leaves the call out."""
+    target = dispatcher(Accepted(0, ""))
+    die(target, 0, Blame(0, (3, 0), own=True))
+    die(target, 1, Blame(0, (3, 0), own=True))
+
+    assert [] == die(target, 2, Blame(0, (3, 0), own=False))
+    assert (Verdict((3, 0), 0, False, ("death 0", "death 1")),) == verdicts(target, 3)
+
+
+def test_kills_that_made_a_verdict_do_not_count_after_it() -> None:
+    target = dispatcher(Accepted(0, ""))
+    reasons = tuple(f"death {i}" for i in range(5))
+    for worker in range(9):
+        assert [] == die(target, worker, Blame(0, (3, 0), own=False))
+
+    (verdict,) = verdicts(target, 9)
+    assert Verdict((3, 0), 0, False, reasons) == verdict
+    assert [Poison(0, Verdict((3, 0), 0, False, tuple(f"death {i}" for i in range(5, 10))))] == play(
+        target, Lost(9, "death 9", Blame(0, (3, 0), own=False))
+    )
+
+
+def test_call_that_was_made_again_since_it_was_overdue_is_left_out_when_it_kills() -> None:
+    target = dispatcher(Accepted(0, ""), overdue=2)
+    die(target, 0, Blame(0, (3, 0), own=False, overdue=True))
+    die(target, 1, Blame(0, (3, 0), own=True))
+
+    assert [] == die(target, 2, Blame(0, (3, 0), own=True))
+    assert (Verdict((3, 0), 0, False, ("death 1", "death 2")),) == verdicts(target, 3)
+
+
 def test_after_the_fifth_death_by_a_signal_a_call_is_left_out() -> None:
     target = dispatcher(Accepted(0, ""))
     for worker in range(5):
