@@ -347,8 +347,8 @@ class Dispatcher:
     def _counted(self, task: Task, blame: Blame) -> list[Death]:
         """Give the deaths that add up: what died in the task, or on this input, and then here, died here before.
 
-        Kills from outside do so only while the call gives nothing, and no verdict is spoken, in between: a call that goes
-        on for long meets many.
+        Kills from outside do so only while the call gives nothing, and there is no verdict, in between: a call that
+        goes on for long meets many.
         """
         known = ((), blame.place[:1], blame.place)
         return [

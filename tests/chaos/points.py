@@ -82,7 +82,7 @@ def _is_armed(point: str) -> bool:
 def install() -> None:
     """Put what hits a point around what the worker does there."""
     os.environ.setdefault(FOLDER, "")
-    _around(forker, "_tell", before=_telling)
+    _around(forker.Brood, "_tell", before=_telling)
     _around(forker, "_become_worker", before=lambda *_: hit("forked"))
     _around(process._Loader, "load", after=lambda *_: hit("kernel loaded"))
     _around(places, "_like", before=_half_an_array)
