@@ -10,11 +10,24 @@ import operator
 import re
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
-from typing import Any
+from typing import Any, Self
 
 from flazy.errors import InvalidArgument, InvalidType, MissingExtra
 
 __all__ = ["Processes", "Threads", "Where", "where_of"]
+
+FOREIGN = {
+    **dict.fromkeys(["num_workers", "workers", "processes", "max_workers", "n_jobs"], "Flazy says n, the first one"),
+    **dict.fromkeys(["chunksize", "chunk_size", "batch_size"], "Flazy says chunk="),
+    **dict.fromkeys(["prefetch", "prefetch_factor", "buffer_size", "max_buffer"], "Flazy says window="),
+    **dict.fromkeys(["timeout_s", "item_timeout", "worker_timeout"], "Flazy says timeout="),
+    **dict.fromkeys(["num_threads", "n_threads", "inner_max_num_threads"], "Flazy says threads="),
+    **dict.fromkeys(["retries", "max_retries", "on_error"], "that belongs to the stage: map(fn, on_error=…)"),
+}
+ANSWERS = {
+    ("Threads", "timeout"): "nobody can end a thread that hangs; Processes(n, timeout=…) can",
+    ("Threads", "threads"): "numeric libraries have the threads that they have in your process",
+}
 
 SIZE = re.compile(
     r"\s*(?P<number>\d+(_\d+)*(\.\d+)?)\s*((?P<unit>[kmgt])(?P<binary>i)?)?b\s*", re.ASCII | re.IGNORECASE
@@ -43,6 +56,15 @@ class Workers:
     n: int
     window: int | str | None = None
     chunk: int | None = None
+
+    def __new__(cls, *_arguments: Any, **options: Any) -> Self:
+        """Answer a keyword that there is not with the one that there is."""
+        known = [option.name for option in fields(cls)]
+        for name in options:
+            if name not in known:
+                answer = ANSWERS.get((cls.__name__, name)) or FOREIGN.get(name)
+                raise InvalidType(f"{cls.__name__} has no {name!r}: {answer or 'it has ' + ', '.join(known)}")
+        return object.__new__(cls)
 
     def __post_init__(self) -> None:
         """Check the numbers."""

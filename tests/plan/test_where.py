@@ -1,5 +1,9 @@
 """``workers=``: where a stage runs."""
 
+import copy
+import dataclasses
+import pickle
+
 import numpy as np
 import pytest
 
@@ -120,3 +124,24 @@ def test_every_record_verb_checks_at_once(verb, workers):
 def test_stream_verbs_take_no_workers(verb):
     with pytest.raises(InvalidType, match=rf"{verb}\(\) has no keyword 'workers'"):
         getattr(Dataset([1]), verb)(workers=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "keyword", "said"),
+    [
+        (Processes, "num_threads", "threads="),
+        (Processes, "prefetch_factor", "window="),
+        (Threads, "timeout", r"Processes\(n, timeout=…\) can"),
+        (Threads, "chunksize", "chunk="),
+        (Threads, "colour", "it has n, window, chunk"),
+    ],
+)
+def test_keyword_that_there_is_not_is_answered_with_ours(kind, keyword, said):
+    with pytest.raises(InvalidType, match=f"{kind.__name__} has no '{keyword}': .*{said}"):
+        kind(2, **{keyword: 3})
+
+
+def test_it_can_be_copied_and_sent():
+    where = Processes(2, window="1MB", timeout=3.0)
+
+    assert where == copy.deepcopy(where) == pickle.loads(pickle.dumps(where)) == dataclasses.replace(where)
