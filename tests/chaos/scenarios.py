@@ -161,7 +161,7 @@ def stops(fire: Fire) -> None:
 def deadly_map(fire: Fire) -> None:
     """Exactly those are left out, in either order; at the end it is said which."""
     ordered_ = fire.random.random() < 0.5
-    where = Processes(2, timeout=1.0, chunk=fire.random.choice([None, 1, 10]))
+    where = Processes(2, timeout=1.0, window=60, chunk=fire.random.choice([None, 1, 10]))
     numbers = Dataset(partial(fire.numbers, work.PERIOD))
     with fire.run(numbers.map(work.deadly, workers=where, ordered=ordered_, on_error="skip")) as run:
         got = list(run)
@@ -174,7 +174,7 @@ def deadly_map(fire: Fire) -> None:
 
 def deadly_flatmap(fire: Fire) -> None:
     """What it gave before may come, and nothing behind it; everything of the others."""
-    where = Processes(2, timeout=1.0, chunk=fire.random.choice([None, 1, 10]))
+    where = Processes(2, timeout=1.0, window=60, chunk=fire.random.choice([None, 1, 10]))
     numbers = Dataset(partial(fire.numbers, work.PERIOD))
     with fire.run(numbers.flatmap(work.deadly_half, workers=where, on_error="skip")) as run:
         got = list(run)
