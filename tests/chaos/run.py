@@ -5,13 +5,12 @@
     python -m tests.chaos.run --seed 7 --only images --seconds 60
 
 Each kind has a seed of its own, from which pipelines and faults follow; a kind that fails says with which command it
-is run again.  The parts that are programs of their own are run last, where they are there.
+is run again.  The parts that are programs of their own are run last; the longest of them only if one is asked for.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import logging
 import os
 import random
@@ -37,17 +36,23 @@ HEADS = (
 )  # fmt: skip
 SHARES = {"random": 6.0, "deadly": 1.5, "deadly flatmap": 1.5}  # of the time; 1 where nothing is said
 ROOT = Path(__file__).parent.parent.parent
-SECONDS = 300.0  # of all scenarios together
+SECONDS = 180.0  # of all scenarios together
 POINTS = "all fault points"
 PROGRAMS: dict[str, list[str]] = {
     POINTS: ["pytest", "-q", "-p", "no:cacheprovider", "tests/chaos/test_points.py"],
-    "throughput under fire": ["tests.chaos.throughput", "--seconds", "30"],
-    "growth": ["tests.chaos.growth", "--seconds", "90"],
+    "throughput under fire": ["tests.chaos.throughput", "--seconds", "20"],
+    "growth": ["tests.chaos.growth", "--seconds", "45"],
     "trainer killed": ["tests.chaos.killed_trainer", "--times", "200", "--seed", "{seed}"],
     "resources tiny": ["tests.chaos.resources", "tiny"],
-    "resources cycles": ["tests.chaos.resources", "cycles"],
-    "resources large": ["tests.chaos.resources", "large"],
+    "resources cycles": ["tests.chaos.resources", "cycles", "2000"],
     "frames": ["tests.transport.fuzz", "--frames", "1000000", "--seed", "{seed}"],
+}
+
+
+LONG: dict[str, list[str]] = {  # only if it is asked for
+    "resources cycles, all": ["tests.chaos.resources", "cycles"],
+    "resources large": ["tests.chaos.resources", "large"],
+    "throughput under fire, long": ["tests.chaos.throughput"],
 }
 
 
@@ -82,7 +87,7 @@ def scenario(name: str, seed: int, seconds: float) -> Row:
 def program(name: str, seed: int) -> Row:
     """Run one part that is a program, which shows what it does itself."""
     row = Row(name, seed)
-    arguments = [argument.format(seed=seed) for argument in PROGRAMS[name]]
+    arguments = [argument.format(seed=seed) for argument in (PROGRAMS | LONG)[name]]
     started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", *arguments], check=False, env=os.environ | {"FLAZY_CHAOS": "all"}, cwd=ROOT
@@ -90,11 +95,6 @@ def program(name: str, seed: int) -> Row:
     row.seconds = time.monotonic() - started
     row.failure = f"it ended with {done.returncode}" if done.returncode else ""
     return row
-
-
-def is_there(name: str) -> bool:
-    """Say whether a program is part of this tree."""
-    return importlib.util.find_spec(PROGRAMS[name][0]) is not None
 
 
 def again(row: Row) -> str:
@@ -117,11 +117,11 @@ def table(rows: list[Row]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, help="drawn anew unless told")
-    parser.add_argument("--only", choices=[*SCENARIOS, *PROGRAMS], help="one kind")
+    parser.add_argument("--only", choices=[*SCENARIOS, *PROGRAMS, *LONG], help="one kind")
     parser.add_argument("--seconds", type=float, help=f"of all scenarios together ({SECONDS:.0f} unless told)")
     given = parser.parse_args()
     seed = random.randrange(10**6) if given.seed is None else given.seed
-    names = [given.only] if given.only else [*SCENARIOS, *filter(is_there, PROGRAMS)]
+    names = [given.only] if given.only else [*SCENARIOS, *PROGRAMS]
     shares = {name: SHARES.get(name, 1.0) for name in names if name in SCENARIOS}
     logging.getLogger("flazy").setLevel(logging.ERROR)  # that workers die is no news here
     warnings.simplefilter("ignore", flazy.errors.SkippedSamples)
