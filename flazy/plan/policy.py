@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from flazy.errors import InvalidArgument, InvalidType, PoisonSample
 from flazy.sample import Address
@@ -27,8 +27,7 @@ SKIP = _Skip()
 """What an ``on_error=`` function returns to leave a sample out."""
 
 
-@dataclass(frozen=True, slots=True)
-class SampleRef:
+class SampleRef(NamedTuple):
     """A sample on which a function failed, as an ``on_error=`` function sees it.
 
     Parameters
@@ -49,8 +48,7 @@ class SampleRef:
     sample: Any
 
 
-@dataclass(frozen=True, slots=True)
-class SkippedSample:
+class SkippedSample(NamedTuple):
     """A sample that was left out since a function failed on it.
 
     Parameters
@@ -127,8 +125,7 @@ class Retry:
 OnError = Then | Retry
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """``on_error=`` in one form; a stage that raises at once has none."""
 
     retry: Retry | None

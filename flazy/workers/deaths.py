@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flazy.core.events import Verdict
 from flazy.errors import PoisonSample, SampleError, SampleTimeout
 from flazy.located import GENERATED
+
+if TYPE_CHECKING:  # workers do without it, and start sooner so
+    from flazy.core.events import Verdict
 
 __all__ = ["OWN_SIGNALS", "Death", "Refused", "error_of", "message_of", "refused", "tidy"]
 

@@ -9,7 +9,7 @@ import logging
 import os
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -134,9 +134,9 @@ class Loop:
         """Make a payload of a part; a value that cannot travel ends it there."""
         failure = made.failure and self._proven(made.failure)
         origins = None if made.origins is None else [np.array(column, np.int64) for column in made.origins]
-        skipped = [astuple(sample) for _, sample in made.skipped]
+        left_out = [tuple(sample) for _, sample in made.skipped]
         plain = made.origins is None and failure is None
-        head = None if plain else (origins, failure and _fields(failure), skipped)
+        head = None if plain else (origins, failure and _fields(failure), left_out)
         try:
             return self._link.payload([head, *self._stretches(made, work)], work.place), made
         except Unencodable as fault:

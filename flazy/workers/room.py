@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import pathlib
 import resource
@@ -42,6 +43,7 @@ RUNTIME_THREADS = 5  # hub, relay, a feeder, and two of ZeroMQ
 WORKER_THREADS = 2  # of ZeroMQ
 
 PREFIX = "flazy-hub-"
+FAR = 1000  # threads: as far as that from a limit none need be tried for
 LONGEST_NAME = "tasks-999999999"  # of a socket in the folder
 EXIT_SECONDS = 1.0
 
@@ -66,13 +68,15 @@ def descriptors(count: int, what: str) -> None:
 
 
 def threads(count: int, what: str) -> None:
-    """See that so many threads can be started.
+    """See that so many threads can be started; where every limit is far, that is not tried, for it takes a while.
 
     Raises
     ------
     ResourceError
         Where they cannot.
     """
+    if _is_far_from_limits():
+        return
     go = threading.Event()
     started: list[threading.Thread] = []
     try:
@@ -85,6 +89,35 @@ def threads(count: int, what: str) -> None:
         for thread in started:
             thread.join(EXIT_SECONDS)
             _wait_until_gone(thread.native_id)
+
+
+def _is_far_from_limits() -> bool:
+    """Say whether this user, and each cgroup that we are in, may have many more; no, where that cannot be seen."""
+    most = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:  # a thread needs memory for its stack
+        return False
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        there = int(pathlib.Path("/proc/loadavg").read_text().split()[3].partition("/")[2])  # of everybody
+        return (most == resource.RLIM_INFINITY or most - there > FAR) and _room_in_cgroups() > FAR
+    return False
+
+
+def _room_in_cgroups() -> float:
+    """Say how many more processes and threads the cgroups allow."""
+    found = math.inf
+    for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
+        _, kinds, name = line.split(":", 2)
+        if kinds not in {"", "pids"}:
+            continue
+        root = pathlib.Path("/sys/fs/cgroup", kinds)
+        folder = root / name.lstrip("/")
+        for place in (folder, *folder.parents):
+            if place == root.parent or (not (place / "pids.max").exists() and place == root):
+                break  # the root of all has no limit
+            most = (place / "pids.max").read_text().strip()
+            if most.isdigit():
+                found = min(found, int(most) - int((place / "pids.current").read_text()))
+    return found
 
 
 def start(thread: threading.Thread, what: str) -> None:
