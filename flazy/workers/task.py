@@ -118,8 +118,8 @@ class Work:
     kernel
         How.
     record
-        Three numbers that name the run, the task and the input that is running; readable from outside.  Whoever has
-        sent the part clears them with `idle`: packing is user code too.
+        Where it notes the run, the task and what is running, readable from outside: see ``flazy/plan/loops.py``.
+        Whoever has sent the part clears it with `idle`: packing is user code too.
     place
         Where the outputs of the first part may go.
     noted
