@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import itertools
 import os
 import tempfile
 from collections.abc import Generator, Iterator
@@ -50,8 +51,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """Exempt what the imports made from collection, or each test would pay for walking all of it."""
+    exempt()
+
+
+def exempt() -> None:
+    """Leave what is there out of what the collector looks at.
+
+    Each test has a collection, and pytest keeps something of every test: after thousands of them one takes 80 ms, which
+    made six minutes of the suite.
+    """
     gc.collect()
     gc.freeze()
+
+
+TESTS_BETWEEN = 50
+_tests = itertools.count(1)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -103,3 +117,5 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     left = leaks.settle(before)
     if left:
         pytest.fail("left behind by this test:\n" + "\n".join(left), pytrace=False)
+    if next(_tests) % TESTS_BETWEEN == 0:
+        exempt()
