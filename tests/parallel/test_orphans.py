@@ -16,7 +16,7 @@ from tests.parallel.scripts import Program, alive, cases, ended, remains, run
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
 
 HEAD = """
-import itertools, multiprocessing, os, signal, subprocess, sys, threading, time
+import itertools, multiprocessing, os, signal, subprocess, sys, threading, time, warnings
 from concurrent.futures import ProcessPoolExecutor
 from flazy import Dataset, Processes
 
@@ -35,6 +35,7 @@ kept = []
 
 def parent(x):
     if not kept:
+        warnings.simplefilter("ignore", ResourceWarning)  # of what is kept, in a worker that ends before the program
         kept.append(subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE))
         kept[0].stdout.readline()
         kept.append(multiprocessing.Process(target=time.sleep, args=(600,)))
