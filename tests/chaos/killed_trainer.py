@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import os
 import random
 import shutil
 import signal
@@ -15,8 +16,10 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from unittest import mock
 
 from flazy.run import folder
+from flazy.workers import room
 from tests.parallel.scripts import Program, alive, remains
 
 WITHIN_SECONDS = 3.0
@@ -104,13 +107,12 @@ def killed(chance: random.Random) -> tuple[str, float, list[str], int]:
             threading.Event().wait(delay)
             started = time.monotonic()
             _code, out, _err, _seconds = program.signal(signal.SIGKILL)
-            left = [one for one in remains(own, WITHIN_SECONDS) if not one.startswith(folder.PREFIX)]
+            left = [one for one in remains(own, WITHIN_SECONDS) if not one.startswith(room.PREFIX)]
             took = time.monotonic() - started
-        before = names(own, folder.PREFIX)
-        tempfile.tempdir = str(own)
-        folder.sweep()
-        tempfile.tempdir = None
-        left += names(own, folder.PREFIX)
+        before = names(own, room.PREFIX)
+        with mock.patch.dict(os.environ, TMPDIR=str(own)):
+            folder.sweep()
+        left += names(own, room.PREFIX)
         left += names(Path("/dev/shm"), "flazy-chaos")
         return (out.split() or ["not there"])[-1], took, left, len(before)
     finally:
