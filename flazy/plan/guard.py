@@ -53,6 +53,9 @@ class At(Protocol):
     omit: Callable[[int], object]
     left_out: Callable[[SkippedSample], object]
 
+    def depth(self, op: int) -> int:
+        """Count the flatmaps before an op."""
+
     def address(self, depth: int) -> Address:
         """Give the address of the present sample, behind ``depth`` flatmaps."""
 
@@ -74,7 +77,7 @@ class At(Protocol):
 
 def guarded(op: Any, number: int, at: At, *, refusals: bool) -> Call:
     """Give what a kernel calls for an op; the op's function itself where nothing stands around it."""
-    depth = at.depth(number)  # type: ignore[attr-defined]
+    depth = at.depth(number)
     call: Call = op.fn
     policy: Policy | None = op.policy
     if policy is not None and op.kind == "random":
