@@ -115,6 +115,7 @@ WORKLOADS = {
 STREAMS = tuple(name for name, measured in WORKLOADS.items() if measured.columns in (RATE, MEGABYTES))
 MAPS = tuple(name for name in STREAMS if name != "filter_flatmap")
 ARRAYS = ("image", "image_batch", "image_batch_copy", "array_in_out")
+FED = ("image_batch", "array_in_out")  # what a training loop is fed with
 ONCE = ("startup", "memory", "overlap")
 
 PEERS = {
@@ -122,6 +123,14 @@ PEERS = {
     for peer in (
         Peer("serial", "serial", (*STREAMS, "memory", "chain"), rival=False, about="a plain loop in one process"),
         Peer("flazy", "flazy_", (*STREAMS, *ONCE, "startup_16", "big_closure", "chain"), rival=False),
+        Peer("flazy_torch", "flazy_torch", FED, ("torch==2.13.0",), rival=False, about="the same through .torch()"),
+        Peer("flazy_jax", "flazy_jax", FED, ("jax",), rival=False, about="the same through .jax()"),
+        Peer("flazy_tensorflow", "flazy_tensorflow", FED, ("tensorflow",), rival=False,
+             about="the same through .tensorflow()"),
+        Peer("flazy_loader", "flazy_loader", FED, ("torch==2.13.0",), rival=False,
+             about="flazy.torch.loader over the dataset that the DataLoader has"),
+        Peer("from_generator", "from_generator", FED, ("tensorflow",), rival=False,
+             about="tf.data.Dataset.from_generator over Flazy's loop"),
         Peer("pool", "pool", (*STREAMS, *ONCE, "startup_16", "big_closure"), about="multiprocessing.Pool.imap"),
         Peer("futures", "futures", (*STREAMS, "startup", "overlap"), about="concurrent.futures, a window of submits"),
         Peer(

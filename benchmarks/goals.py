@@ -23,6 +23,8 @@ class Goal:
         A peer, or `BEST`: the ratio to its figure counts. Nothing: the figure itself.
     beside
         The workload of the other figure, where it is another.
+    of
+        Whose figure it is, among the peers that are Flazy in one way or another.
     """
 
     about: str
@@ -32,6 +34,7 @@ class Goal:
     aim: float | None = None
     against: str = ""
     beside: str = ""
+    of: str = "flazy"
     higher_is_better: bool = True
 
     def reaches(self, value: float, wanted: float | None) -> bool:
@@ -56,6 +59,15 @@ GOALS = (
     beats("image", 1.8),
     beats("image_batch", 4.0),
     Goal("image_batch: × the plain loop", "image_batch", "rate", 1.0, against="serial"),
+    *(
+        Goal(f"image_batch: .{feed}() × the bare loop", "image_batch", "rate", required, against="flazy",
+             of=f"flazy_{feed}")
+        for feed, required in (("torch", 0.95), ("jax", 0.95), ("tensorflow", 0.8))
+    ),
+    Goal("image_batch: flazy.torch.loader × DataLoader", "image_batch", "rate", 1.0, against="torch",
+         of="flazy_loader"),
+    Goal("array_in_out: flazy.torch.loader × DataLoader", "array_in_out", "rate", 1.0, against="torch",
+         of="flazy_loader"),
     beats("image_batch_copy", 3.5, 4.5),
     Goal("array_in_out: × PyTorch", "array_in_out", "rate", 1.4, against="torch"),
     Goal("array_in_out: × the plain loop", "array_in_out", "rate", None, 2.0, against="serial"),
@@ -76,7 +88,7 @@ GOALS = (
 
 def table(found: Results) -> list[str]:
     """Write one line for each goal of which anything was measured."""
-    rows = [row(goal, found) for goal in GOALS if "flazy" in found.get(goal.workload, {})]
+    rows = [row(goal, found) for goal in GOALS if goal.of in found.get(goal.workload, {})]
     if not rows:
         return []
     heading = ["### What is to be reached", "", "| what | required | aim | measured | against | |"]
@@ -103,7 +115,7 @@ def rival(goal: Goal, found: Results) -> str | None:
 
 def measured(goal: Goal, other: str | None, found: Results) -> float | None:
     """Give the figure, or its ratio to the other's; None where one of them is missing."""
-    mine = found[goal.workload]["flazy"].get(goal.figure)
+    mine = found[goal.workload][goal.of].get(goal.figure)
     if mine is None or not goal.against:
         return mine.median if mine else None
     theirs = found[goal.beside or goal.workload].get(other or "", {}).get(goal.figure)
