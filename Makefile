@@ -12,14 +12,14 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q
 # Silence TensorFlow's notes about the processor it runs on.
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: demo test test-small-shm check coverage soak chaos bench compare peers-faults clean with-tensorflow
+.PHONY: demo test test-small-shm check coverage soak chaos bench compare peers-faults clean with-frameworks
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
 demo: .venv/has-examples
 	@$(BIN)/python examples/train_digits.py
 
-test: .venv/has-test with-tensorflow
+test: .venv/has-test with-frameworks
 	@$(BIN)/python -m pytest
 
 check: .venv/has-dev .venv/has-test
@@ -34,14 +34,14 @@ check: .venv/has-dev .venv/has-test
 SMALL_SHM := unshare --mount $(if $(filter-out 0,$(shell id -u)),--map-root-user) sh -c \
     'mount -t tmpfs -o size=1m tmpfs /dev/shm && exec "$$@"' sh
 
-test-small-shm: .venv/has-test with-tensorflow
+test-small-shm: .venv/has-test with-frameworks
 	@if $(SMALL_SHM) true 2>/dev/null; then \
 	    $(SMALL_SHM) $(BIN)/python -m pytest $(TESTS); \
 	else \
 	    echo "skipped: a mount of our own over /dev/shm (unshare --mount) is not permitted here, or not Linux"; \
 	fi
 
-coverage: .venv/has-test with-tensorflow
+coverage: .venv/has-test with-frameworks
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest
 	@$(BIN)/coverage combine -q
@@ -101,10 +101,19 @@ clean:
 	@$(INSTALL) -e '.[dev]'
 	@touch $@
 
-# TensorFlow is not built for every Python, so it may fail to install, and is tried again the next time.
-.venv/has-tensorflow: pyproject.toml | .venv/made
-	@echo "installing TensorFlow (large) ..."
-	@$(INSTALL) -e '.[tensorflow]' 2>.venv/tensorflow.log && touch $@ \
-	    || echo "TensorFlow cannot be installed here (see .venv/tensorflow.log): its tests will be skipped"
+# What feeds hand batches to.  None is built for every Python and machine, so each may fail to install, which means
+# skipped tests alone, and is tried again the next time.  Keras needs one of the others, Lightning needs PyTorch.
+FRAMEWORKS := tensorflow torch jax keras lightning
 
-with-tensorflow: .venv/has-tensorflow
+# This release exactly, wherever PyTorch is asked for: a looser requirement is answered with the newest build that an
+# index has, and that brings gigabytes of CUDA libraries to a machine without a GPU.
+TORCH := torch==2.13.0
+
+.venv/has-torch .venv/has-lightning: PINNED := '$(TORCH)'
+
+$(FRAMEWORKS:%=.venv/has-%): .venv/has-%: pyproject.toml | .venv/made
+	@echo "installing $* ..."
+	@$(INSTALL) -e '.[$*]' $(PINNED) 2>.venv/$*.log && touch $@ \
+	    || echo "$* cannot be installed here (see .venv/$*.log): its tests will be skipped"
+
+with-frameworks: $(FRAMEWORKS:%=.venv/has-%)
