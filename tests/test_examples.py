@@ -2,27 +2,56 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--epochs", "1", "--samples", "100"]
+IMAGES = ["--images", "48", "--sheet", "sheet.png"]
 
 # example -> the settings it is run with, each in a process of its own
 SETTINGS = {
+    "images_augment": [[*IMAGES, "--workers", "0"], [*IMAGES, "--workers", "2"]],
     "keras_digits": [[*SMALL, "--workers", "2"]],
     "train_digits": [[*SMALL, "--workers", "0"], [*SMALL, "--workers", "2"]],
 }
 NEEDS = {
+    "images_augment": ["PIL", "sklearn"],
     "keras_digits": ["sklearn", "scipy", "tensorflow"],
     "train_digits": ["sklearn", "scipy"],
 }
+# example -> what it prints behind a number, and how large that must be at least
+PRINTS = {
+    "images_augment": {" of 48 images are the same with workers and without": 48},
+    "keras_digits": {"% of 20 digits that it never saw are told right": 0},
+    "train_digits": {"% of 20 digits that it never saw are told right": 0},
+}
 
 
-def run(example, settings, folder):
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """Give a function that runs an example, each with the same settings once: what it did, and its folder."""
+    known = {}
+
+    def run(example, settings):
+        for package in NEEDS[example]:
+            if importlib.util.find_spec(package) is None:
+                pytest.skip(f"{example}.py needs {package}, which is not installed")
+        key = (example, *settings)
+        if key not in known:
+            folder = tmp_path_factory.mktemp(example)
+            known[key] = started(example, settings, folder), folder
+        return known[key]
+
+    return run
+
+
+def started(example, settings, folder):
     return subprocess.run(
         [sys.executable, ROOT / "examples" / f"{example}.py", *settings],
         cwd=folder,
@@ -34,25 +63,56 @@ def run(example, settings, folder):
     )
 
 
+def pixels(path):
+    """Read a picture: an array of height x width x 3."""
+    with pytest.importorskip("PIL.Image").open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 @pytest.mark.slow
 @pytest.mark.time_limit(180)
 @pytest.mark.parametrize(
     ("example", "settings"), [(example, settings) for example, several in SETTINGS.items() for settings in several]
 )
-def test_example_runs(example, settings, tmp_path):
-    for package in NEEDS[example]:
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{example}.py needs {package}, which is not installed")
-    done = run(example, settings, tmp_path)
+def test_example_runs(example, settings, ran):
+    done, folder = ran(example, settings)
 
     assert done.returncode == 0, done.stderr
-    assert "% of 20 digits that it never saw are told right" in done.stdout
-    assert list(tmp_path.iterdir()) == []
+    for words, least in PRINTS[example].items():
+        found = re.search(rf"([\d.]+){re.escape(words)}", done.stdout)
+        assert found is not None, done.stdout
+        assert least <= float(found[1])
+    pictures = [word for word in settings if word.endswith(".png")]
+    assert pictures == [path.name for path in folder.iterdir()]
+
+
+@pytest.mark.slow
+@pytest.mark.time_limit(180)
+def test_contact_sheet_is_the_same_file_with_workers_and_without(ran):
+    sheets = [ran("images_augment", settings)[1] / "sheet.png" for settings in SETTINGS["images_augment"]]
+    sheet = pixels(sheets[0])
+
+    assert sheets[0].read_bytes() == sheets[1].read_bytes()
+    assert sheet.shape == (4 * 116 + 4, 6 * 116 + 4, 3)
+    assert sheet[:4].min() == 255  # the margin
+    tiles = [sheet[top : top + 112, left : left + 112] for top in range(4, 464, 116) for left in range(4, 696, 116)]
+    assert min(tile.std() for tile in tiles) > 5
+    assert len({tile.tobytes() for tile in tiles}) == 24
+
+
+@pytest.mark.slow
+@pytest.mark.time_limit(180)
+def test_contact_sheet_of_the_readme_is_what_the_example_draws(ran):
+    _, folder = ran("images_augment", SETTINGS["images_augment"][0])
+    drawn, shown = pixels(folder / "sheet.png"), pixels(ROOT / "docs" / "contact_sheet.png")
+
+    assert drawn.shape == shown.shape
+    assert abs(drawn - shown.astype(float)).mean() < 4  # decoders of JPEG differ a little from version to version
 
 
 def test_all_examples_are_run_here_and_listed():
     examples = {path.stem for path in (ROOT / "examples").glob("*.py")}
     listed = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
 
-    assert set(SETTINGS) == examples == set(NEEDS)
+    assert set(SETTINGS) == examples == set(NEEDS) == set(PRINTS)
     assert [example for example in sorted(examples) if f"- `{example}.py`" not in listed] == []
