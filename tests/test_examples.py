@@ -16,17 +16,23 @@ IMAGES = ["--images", "48", "--sheet", "sheet.png"]
 
 # example -> the settings it is run with, each in a process of its own
 SETTINGS = {
+    "audio_spectrograms": [["--sounds", "120", "--workers", "2", "--picture", "spectrograms.png"]],
     "images_augment": [[*IMAGES, "--workers", "0"], [*IMAGES, "--workers", "2"]],
     "keras_digits": [[*SMALL, "--workers", "2"]],
     "train_digits": [[*SMALL, "--workers", "0"], [*SMALL, "--workers", "2"]],
 }
 NEEDS = {
+    "audio_spectrograms": ["PIL", "sklearn", "scipy"],
     "images_augment": ["PIL", "sklearn"],
     "keras_digits": ["sklearn", "scipy", "tensorflow"],
     "train_digits": ["sklearn", "scipy"],
 }
 # example -> what it prints behind a number, and how large that must be at least
 PRINTS = {
+    "audio_spectrograms": {
+        " of 120 sounds are the same from TFRecord and from WAV": 120,
+        "% of 24 sounds that it never heard are told right": 50,  # by chance 17
+    },
     "images_augment": {" of 48 images are the same with workers and without": 48},
     "keras_digits": {"% of 20 digits that it never saw are told right": 0},
     "train_digits": {"% of 20 digits that it never saw are told right": 0},
@@ -108,6 +114,19 @@ def test_contact_sheet_of_the_readme_is_what_the_example_draws(ran):
 
     assert drawn.shape == shown.shape
     assert abs(drawn - shown.astype(float)).mean() < 4  # decoders of JPEG differ a little from version to version
+
+
+@pytest.mark.slow
+@pytest.mark.time_limit(180)
+def test_spectrograms_are_drawn(ran):
+    _, folder = ran("audio_spectrograms", SETTINGS["audio_spectrograms"][0])
+    drawn = pixels(folder / "spectrograms.png")
+
+    assert drawn.shape == (4 * 84 + 4, 6 * 124 + 4, 3)
+    sine, rising, falling = (drawn[4:84, left : left + 120].sum(axis=2).argmax(axis=0) for left in (4, 252, 376))
+    assert abs(sine[10] - sine[110]) <= 2
+    assert rising[10] > rising[110]  # rows are counted from the top
+    assert falling[10] < falling[110]
 
 
 def test_all_examples_are_run_here_and_listed():
