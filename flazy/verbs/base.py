@@ -98,11 +98,14 @@ def close_matches(name: str, known: Iterable[str]) -> list[str]:
 
 
 def whole(value: Any, name: str) -> int:
-    """Check a whole number."""
+    """Check a whole number. A bool is none: ``shuffle(True)`` would be a buffer of one sample, and shuffle nothing."""
+    wrong = InvalidType(f"{name} must be a whole number, not {value!r}")
+    if isinstance(value, bool):
+        raise wrong
     try:
         return operator.index(value)
     except TypeError:
-        raise InvalidType(f"{name} must be a whole number, not {value!r}") from None
+        raise wrong from None
 
 
 def at_least(least: int, value: Any, name: str) -> int:
