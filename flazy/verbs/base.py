@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import math
 import operator
 import os
 from collections.abc import Callable, Iterable
@@ -69,14 +70,19 @@ class Planned(Protocol):
 
 
 def verb(method: Callable[P, R]) -> Callable[P, R]:
-    """Answer a keyword that a method does not have with the one that it has."""
-    known = [name for name in inspect.signature(method).parameters if name not in ("self", "cls")]
+    """Answer a keyword that a method does not have, or a value too many, with what it has."""
+    _, *parameters = inspect.signature(method).parameters.values()
+    known = [one.name for one in parameters]
+    placed = [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
+    most = math.inf if any(one.kind is one.VAR_POSITIONAL for one in parameters) else 1 + len(placed)
 
     @functools.wraps(method)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         for name in kwargs:
             if name not in known:
                 raise InvalidType(unknown_keyword(method.__name__, name, known))
+        if len(args) > most:
+            raise InvalidType(too_many(method.__name__, placed, known))
         return method(*args, **kwargs)
 
     return checked
@@ -89,6 +95,12 @@ def unknown_keyword(call: str, name: str, known: list[str]) -> str:
         return f"{text}: {FOREIGN[name]}"
     near = close_matches(name, known)
     return f"{text}: did you mean {near[0]}=?" if near else f"{text}; it has {', '.join(known) or 'none'}"
+
+
+def too_many(call: str, placed: list[str], known: list[str]) -> str:
+    """Say what goes by position, and what by name."""
+    named = ", ".join(f"{name}=" for name in known if name not in placed)
+    return f"{call}() takes {', '.join(placed) or 'nothing'} by position" + (f", and {named} by name" if named else "")
 
 
 def close_matches(name: str, known: Iterable[str]) -> list[str]:

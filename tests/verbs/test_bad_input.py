@@ -159,6 +159,21 @@ def test_keyword_of_another_library_is_answered_with_ours(call, message):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: ONE.map(abs, 2), r"^map\(\) takes fn by position, and workers=, ordered=, setup=, on_error= by name$"),
+        (lambda: ONE.random_map(abs, 1, True, 2), r"^random_map\(\) takes fn, seed, seed_globals by position, and wor"),
+        (lambda: ONE.take(1, 2), r"^take\(\) takes count by position$"),
+        (lambda: ONE.cache(1), r"^cache\(\) takes nothing by position$"),
+        (lambda: Dataset.concat([ONE], ONE), r"^concat\(\) takes datasets by position$"),
+        (lambda: Dataset.from_indexed([1], 2), r"^from_indexed\(\) takes indexed by position, and workers="),
+    ],
+)
+def test_too_many_arguments_by_position_are_told_what_has_a_name(call, message):
+    refused(call, InvalidType, TypeError, message)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
         (lambda: ENDLESS.shuffle(), r"shuffle\(\) needs the end.*shuffle before repeat\(\), or give a buffer_size"),
         (lambda: (ONE + ENDLESS).map(abs).shuffle(), r"shuffle\(\) needs the end"),
         (lambda: ENDLESS.sample(3), r"sample\(\) needs the end.*give a buffer_size"),
