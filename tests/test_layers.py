@@ -50,7 +50,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "msgpack": ("transport",),
     "msgpack_numpy": ("transport",),
     "zmq": ("transport",),
-    "cloudpickle": ("plan.shipping", "transport.codec"),
+    "cloudpickle": ("plan.shipping", "transport.codec", "feeds.torch"),
     "google_crc32c": ("readers", "writers"),
     "threadpoolctl": ("workers.threads",),
     "tqdm": ("run",),

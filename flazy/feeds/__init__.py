@@ -2,6 +2,8 @@
 
 ==========  ==============================================================
 passes      the passes of a feed, the first of which begins with a look
+tensors     samples to tensors of PyTorch
+torch       ``dataset.torch()``: an ``IterableDataset``
 tensorflow  ``dataset.tensorflow()``: a ``tf.data.Dataset``
 ==========  ==============================================================
 

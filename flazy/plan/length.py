@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+from flazy.errors import UnknownLength
 from flazy.plan import nodes
 from flazy.plan.nodes import Node, spine_of
 
-__all__ = ["length_of"]
+__all__ = ["known_length", "length_of"]
 
 Length = float | int | None
 
@@ -19,6 +20,22 @@ def length_of(root: Node) -> Length:
     for node in rest:
         length = _after(node, length)
     return length
+
+
+def known_length(root: Node) -> int:
+    """Give the number of samples; see `length_of`.
+
+    Raises
+    ------
+    UnknownLength
+        Where only a pass could tell, and where there is no end.
+    """
+    length = length_of(root)
+    if length is None:
+        raise UnknownLength("the length of this dataset is not known before a pass over it; count() makes one")
+    if length == math.inf:
+        raise UnknownLength("this dataset repeats without end and has no length")
+    return int(length)
 
 
 def _start(node: Node) -> Length:

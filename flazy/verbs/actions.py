@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from flazy.collate import collate, shape_of, type_of
-from flazy.errors import EmptyDataset, OutOfRange, UnknownLength
+from flazy.errors import EmptyDataset, OutOfRange
 from flazy.plan import nodes
-from flazy.plan.length import length_of
+from flazy.plan.length import known_length, length_of
 from flazy.verbs.base import Planned, at_least, callable_named, dtype_of, verb
 from flazy.verbs.streams import needs_end
 
@@ -115,12 +114,7 @@ class Actions(Planned):
         UnknownLength
             Where only a pass could tell, as behind ``filter``; ``count()`` makes that pass.
         """
-        length = length_of(self.node)
-        if length is None:
-            raise UnknownLength("the length of this dataset is not known before a pass over it; count() makes one")
-        if length == math.inf:
-            raise UnknownLength("this dataset repeats without end and has no length")
-        return int(length)
+        return known_length(self.node)
 
     def __bool__(self) -> bool:
         """Be true: a dataset stands for a plan, whatever it gives."""

@@ -6,9 +6,10 @@ import functools
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from flazy.errors import MissingExtra
 from flazy.feeds.passes import Passes
 from flazy.plan import nodes
-from flazy.plan.length import length_of
+from flazy.plan.length import known_length, length_of
 from flazy.plan.nodes import Node, spine_of
 from flazy.plan.planner import plan
 from flazy.run.runs import Run
@@ -70,6 +71,54 @@ class FeedVerbs(Planned):
         feed = importlib.import_module("flazy.feeds.tensorflow")
         passes = Passes(functools.partial(_open_at, self.node), self._coming)
         return feed.tensorflow_dataset(passes, signature, free=_batches(self.node), length=length_of(self.node))
+
+    @verb
+    def torch(self) -> Any:
+        """Give a PyTorch ``IterableDataset`` of the samples as tensors; parallel stages stay as they are.
+
+        Returns
+        -------
+        torch.utils.data.IterableDataset
+            Each iteration is the next pass of this dataset, closed when it is left. Iterate it as it is, or hand it to
+            ``DataLoader(dataset.batch(32).torch(), batch_size=None)``, Lightning or Accelerate. ``len()`` where the
+            plan knows it, else a ``TypeError``, as PyTorch expects; ``set_epoch(k)`` lets the coming pass be pass
+            ``k``. It can be pickled if the plan can.
+
+            Arrays are tensors over the same memory, without a copy; numpy scalars are tensors without dimensions.
+            Arrays of text or objects are lists; numbers, text and objects of Python stay what they are, and so do
+            dicts, tuples and lists. Read-only arrays, those that run backwards (``image[::-1]``) and those of the other
+            byte order are copied, since PyTorch has no such tensors.
+
+        Raises
+        ------
+        MissingExtra
+            Without PyTorch.
+
+        Notes
+        -----
+        While iterating, an array that has no tensor (dates, ``float128``, masked and structured arrays) is an error
+        that names the sample and the key.
+
+        A tensor that is kept keeps the memory of its batch, which is not written to again before it is gone.
+
+        Examples
+        --------
+        Train: ``for batch in dataset.shuffle().batch(32).torch(): …``
+        """
+        torch = _feed("torch", "PyTorch")
+        node = nodes.Map(self.node, importlib.import_module("flazy.feeds.tensors").to_tensors, "torch")
+        length = functools.partial(known_length, self.node)
+        return torch.TorchDataset(functools.partial(_open_at, node), self._coming, length)
+
+
+def _feed(package: str, name: str) -> Any:
+    """Load a feed, and with it its framework."""
+    try:
+        return importlib.import_module(f"flazy.feeds.{package}")
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] != package:  # it is there, and lacks something itself
+            raise
+        raise MissingExtra(f"{package}() needs {name}, which is missing: pip install flazy[{package}]") from missing
 
 
 def _open_at(node: Node, cycle: int) -> Run:

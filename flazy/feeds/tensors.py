@@ -1,0 +1,99 @@
+"""Samples to tensors and back: the same structure, arrays as tensors over the same memory.
+
+====================================  ===========================================================
+dict, tuple, named tuple, list        the same, part by part
+array                                 tensor of its dtype that shares its memory
+numpy scalar                          tensor without dimensions
+array of str, bytes or objects        list, as PyTorch's own collation gives; its parts as below
+bfloat16, float8 (ml_dtypes)          the same numbers in PyTorch, by a view of their bits
+int, float, str, None, other objects  as they are
+====================================  ===========================================================
+
+An array that nobody may write into, one that runs backwards and one of the other byte order is copied: PyTorch has no
+such tensors.  What it has no dtype for is an error that names the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from flazy.errors import InvalidType
+
+__all__ = ["to_tensors"]
+
+# Dtypes of ml_dtypes, by name -> the numbers that hold their bits.
+BITS = {
+    "bfloat16": np.int16,
+    **dict.fromkeys(
+        ["float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu"], np.int8
+    ),
+}  # fmt: skip
+TEXTS_AND_OBJECTS = "OSUT"
+
+
+def to_tensors(sample: Any) -> Any:
+    """Give a sample as tensors.
+
+    Raises
+    ------
+    InvalidType
+        For an array that has no tensor, naming its key.
+    """
+    return rebuilt(sample, _leaf, "")
+
+
+def rebuilt(sample: Any, leaf: Callable[[Any, str], Any], key: str) -> Any:
+    """Make the same structure of what ``leaf(part, key)`` makes of each part."""
+    if isinstance(sample, Mapping):
+        return {name: rebuilt(part, leaf, f"{key}[{name!r}]") for name, part in sample.items()}
+    if isinstance(sample, tuple | list):
+        parts = [rebuilt(part, leaf, f"{key}[{place}]") for place, part in enumerate(sample)]
+        if isinstance(sample, tuple):
+            return tuple.__new__(type(sample), parts) if hasattr(sample, "_fields") else tuple(parts)
+        return parts
+    return leaf(sample, key)
+
+
+def _leaf(value: Any, key: str) -> Any:
+    if isinstance(value, np.ndarray):
+        return _tensor_or_list(value, key)
+    if isinstance(value, np.character):
+        return value.item()
+    return _tensor_or_list(np.asarray(value), key) if isinstance(value, np.generic) else value
+
+
+def _tensor_or_list(array: np.ndarray[Any, Any], key: str) -> Any:
+    if array.dtype.kind in TEXTS_AND_OBJECTS:
+        return rebuilt(array.tolist(), _leaf, key)
+    try:
+        return _tensor(array)
+    except TypeError:
+        at = f"key {key[1:-1] if key.count('[') == 1 else key}: " if key else ""
+        what = f"a {'masked ' * isinstance(array, np.ma.MaskedArray)}array of dtype {array.dtype}"
+        raise InvalidType(
+            f"{at}PyTorch has no tensor for {what}; change it in a map(), or leave it out with select()"
+        ) from None
+
+
+def _tensor(array: np.ndarray[Any, Any]) -> Any:
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError("its mask would be lost")
+    dtype = array.dtype
+    if not _can_be_shared(array):
+        array = array.astype(dtype.newbyteorder("="))
+    if dtype.name in BITS:
+        return torch.from_numpy(array.view(BITS[dtype.name])).view(getattr(torch, dtype.name))
+    return torch.from_numpy(array.view(np.uint64) if dtype.char == "Q" else array)  # C has two names for 64 bits
+
+
+def _can_be_shared(array: np.ndarray[Any, Any]) -> bool:
+    strides = array.strides
+    return (
+        array.flags.writeable
+        and array.dtype.isnative
+        and not any(stride < 0 or stride % array.itemsize for stride in strides)
+    )
