@@ -12,6 +12,7 @@ if _typing.TYPE_CHECKING:
     from flazy.errors import BatchError, FlazyError, PoisonSample, SampleError, SampleTimeout, SourceError, WorkerError
     from flazy.plan.policy import SKIP, Retry, SampleRef
     from flazy.plan.where import Processes, Threads
+    from flazy.ragged import Ragged
 
 # Silent unless the user configures logging; without a handler Python would print our warnings.
 _logging.getLogger("flazy").addHandler(_logging.NullHandler())
@@ -22,6 +23,7 @@ __all__ = [  # noqa: RUF022 - in the order of sorted()
     "FlazyError",
     "PoisonSample",
     "Processes",
+    "Ragged",
     "Retry",
     "SKIP",
     "SampleError",
@@ -36,6 +38,7 @@ __all__ = [  # noqa: RUF022 - in the order of sorted()
 
 _PLACES = {
     "Dataset": "datasets",
+    "Ragged": "ragged",
     **dict.fromkeys(["Processes", "Threads"], "plan.where"),
     **dict.fromkeys(["SKIP", "Retry", "SampleRef"], "plan.policy"),
 }

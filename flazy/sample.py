@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flazy.ragged import Ragged
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -159,6 +161,8 @@ def _fresh_leaf(value: Any, copy: Callable[[Any], Any]) -> Any:
     kind = type(value)
     if isinstance(value, np.ndarray):
         return copy(value)
+    if kind is Ragged:
+        return Ragged(_copy(value.values), _copy(value.offsets))
     return value.copy() if kind is bytearray or kind is np.void else value
 
 

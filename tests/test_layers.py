@@ -17,14 +17,14 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "flazy"
 
-BASE = ("errors", "sample", "located", "collate")
+BASE = ("errors", "sample", "located", "collate", "ragged")
 
 # What a package may import of Flazy, besides its own modules.  From the top floor down.
 FLOORS: dict[str, tuple[str, ...]] = {
     "": ("datasets", "feeds", "readers", "writers", "run", "workers", "transport", "plan", *BASE),
     "datasets": ("verbs", "feeds", "readers", "writers", "run", "workers", "transport", "plan", "core", *BASE),
     "verbs": ("feeds", "readers", "writers", "run", "workers", "transport", "plan", "core", *BASE),
-    "feeds": ("run", "errors"),
+    "feeds": ("run", "errors", "ragged"),
     "writers": ("readers", "errors", "sample"),
     "readers": ("errors", "sample"),
     "run": ("plan", "workers", "transport", "core", *BASE),
@@ -35,9 +35,10 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "transport": ("errors", "sample", "collate"),
     "plan": BASE,
     "core": (),
-    "collate": ("errors",),
+    "collate": ("errors", "ragged"),
     "located": ("errors",),
-    "sample": (),
+    "sample": ("ragged",),
+    "ragged": ("errors",),
     "errors": (),
 }
 
