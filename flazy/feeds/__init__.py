@@ -3,6 +3,7 @@
 ==========  ==============================================================
 passes      the passes of a feed, the first of which begins with a look
 tensors     samples to tensors of PyTorch
+copies      their way to a device
 torch       ``dataset.torch()``: an ``IterableDataset``
 tensorflow  ``dataset.tensorflow()``: a ``tf.data.Dataset``
 ==========  ==============================================================

@@ -6,6 +6,7 @@ array                                 tensor of its dtype that shares its memory
 numpy scalar                          tensor without dimensions
 array of str, bytes or objects        list, as PyTorch's own collation gives; its parts as below
 bfloat16, float8 (ml_dtypes)          the same numbers in PyTorch, by a view of their bits
+`flazy.Ragged`                        nested tensor of the jagged layout
 int, float, str, None, other objects  as they are
 ====================================  ===========================================================
 
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 
 from flazy.errors import InvalidType
+from flazy.ragged import Ragged
 
 __all__ = ["to_tensors"]
 
@@ -35,15 +37,27 @@ BITS = {
 TEXTS_AND_OBJECTS = "OSUT"
 
 
-def to_tensors(sample: Any) -> Any:
+def to_tensors(sample: Any, placed: Callable[[Any], Any] | None = None) -> Any:
     """Give a sample as tensors.
+
+    Parameters
+    ----------
+    sample
+        Any structure.
+    placed
+        Takes each tensor, those included that were tensors before, and gives the one that stands in its place: its
+        copy on a device. None: the tensor itself.
 
     Raises
     ------
     InvalidType
         For an array that has no tensor, naming its key.
     """
-    return rebuilt(sample, _leaf, "")
+
+    def leaf(value: Any, key: str) -> Any:
+        return _leaf(value, key, placed or _itself)
+
+    return rebuilt(sample, leaf, "")
 
 
 def rebuilt(sample: Any, leaf: Callable[[Any, str], Any], key: str) -> Any:
@@ -58,19 +72,28 @@ def rebuilt(sample: Any, leaf: Callable[[Any, str], Any], key: str) -> Any:
     return leaf(sample, key)
 
 
-def _leaf(value: Any, key: str) -> Any:
-    if isinstance(value, np.ndarray):
-        return _tensor_or_list(value, key)
+def _itself(tensor: Any) -> Any:
+    return tensor
+
+
+def _leaf(value: Any, key: str, placed: Callable[[Any], Any]) -> Any:
     if isinstance(value, np.character):
         return value.item()
-    return _tensor_or_list(np.asarray(value), key) if isinstance(value, np.generic) else value
+    if isinstance(value, np.generic):
+        value = np.asarray(value)
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind in TEXTS_AND_OBJECTS:
+            return rebuilt(value.tolist(), lambda part, at: _leaf(part, at, placed), key)
+        return placed(_tensor_at(key, value))
+    if isinstance(value, Ragged):
+        parts = [placed(_tensor_at(key, part)) for part in (value.values, value.offsets)]
+        return torch.nested.nested_tensor_from_jagged(*parts)
+    return placed(value) if isinstance(value, torch.Tensor) else value
 
 
-def _tensor_or_list(array: np.ndarray[Any, Any], key: str) -> Any:
-    if array.dtype.kind in TEXTS_AND_OBJECTS:
-        return rebuilt(array.tolist(), _leaf, key)
+def _tensor_at(key: str, array: np.ndarray[Any, Any]) -> Any:
     try:
-        return _tensor(array)
+        return tensor_of(array)
     except TypeError:
         at = f"key {key[1:-1] if key.count('[') == 1 else key}: " if key else ""
         what = f"a {'masked ' * isinstance(array, np.ma.MaskedArray)}array of dtype {array.dtype}"
@@ -79,7 +102,14 @@ def _tensor_or_list(array: np.ndarray[Any, Any], key: str) -> Any:
         ) from None
 
 
-def _tensor(array: np.ndarray[Any, Any]) -> Any:
+def tensor_of(array: np.ndarray[Any, Any]) -> Any:
+    """Give the tensor over an array's memory, or over that of a copy where PyTorch cannot share it.
+
+    Raises
+    ------
+    TypeError
+        If PyTorch has no such dtype.
+    """
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError("its mask would be lost")
     dtype = array.dtype

@@ -1,6 +1,6 @@
 """``dataset.torch()``: a PyTorch ``IterableDataset`` over a dataset's passes.
 
-The tensors are made in the plan (``tensors.py``); here are the passes, as PyTorch opens them.
+The tensors are made in the plan (``tensors.py``, ``copies.py``); here are the passes, as PyTorch opens them.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import cloudpickle
 from torch.utils.data import IterableDataset, get_worker_info
 
 from flazy.errors import InvalidArgument
+from flazy.feeds.copies import opener
 from flazy.run.runs import Run
 
-__all__ = ["TorchDataset"]
+__all__ = ["TorchDataset", "opener"]
 
 
 class TorchDataset(IterableDataset[Any]):

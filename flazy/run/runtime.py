@@ -16,12 +16,13 @@ from collections.abc import Callable
 from flazy.errors import ClosedRun
 from flazy.run.folder import Folder, sweep
 from flazy.run.session import Broken, Session
+from flazy.transport.arena import Arena
 from flazy.workers import room
 from flazy.workers.fleet import Fleet
 from flazy.workers.mailbox import Mailbox
 from flazy.workers.zygote import Begun
 
-__all__ = ["Runtime", "end_at_exit", "runtime", "shutdown"]
+__all__ = ["Runtime", "arena", "end_at_exit", "runtime", "shutdown"]
 
 JOIN_SECONDS = 10.0
 
@@ -141,6 +142,12 @@ def runtime(begun: Begun | None = None) -> Runtime:
     finally:
         if begun is not None:  # another thread was first, or there is no room for a runtime
             begun.close()
+
+
+def arena() -> Arena | None:
+    """Give the shared memory of this process, if there is any by now."""
+    running = _runtime
+    return None if running is None else running.fleet.arena
 
 
 def shutdown() -> None:

@@ -135,13 +135,26 @@ class Arena:
 
     def find(self, buffer: Buffer) -> tuple[int, int, int] | None:
         """Say where in the file a buffer lies, with segment and segment size; None if it lies elsewhere."""
-        address = address_of(buffer)
+        return self.locate(address_of(buffer))
+
+    def locate(self, address: int) -> tuple[int, int, int] | None:
+        """Say the same of an address in memory."""
         place = bisect.bisect_right(self._addresses, (address, sys.maxsize)) - 1
         if place < 0:
             return None
         start, segment = self._addresses[place]
         size = len(self._segments[segment])
         return (segment + address - start, segment, size) if address < start + size else None
+
+    def whole(self, segment: int) -> Array:
+        """Give a segment as it is mapped here, as bytes; it stays mapped as long as the array is held.
+
+        Raises
+        ------
+        KeyError
+            If there is none that begins there; so for all of them when the file was closed.
+        """
+        return np.frombuffer(self._segments[segment], np.uint8)
 
     def before_fork(self) -> None:
         """Keep every block that is viewed now out of use for good: the child will look at it too."""

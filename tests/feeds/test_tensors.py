@@ -5,12 +5,13 @@ from collections import OrderedDict, namedtuple
 import numpy as np
 import pytest
 
-from flazy import Dataset
+from flazy import Dataset, Processes, Ragged
 from flazy.errors import InvalidType
 
 torch = pytest.importorskip("torch")
 
 from flazy.feeds.tensors import to_tensors  # noqa: E402 - behind the look whether PyTorch is there
+from flazy.run import runtime  # noqa: E402
 
 NUMBERS = "?bBhHiIlLqQefdFD"
 Pair = namedtuple("Pair", "first second")  # noqa: PYI024 - users have them
@@ -122,6 +123,50 @@ def test_tensor_stays_itself():
 def test_what_has_no_tensor_is_an_error_that_names_the_key(array, said, around, key):
     with pytest.raises(InvalidType, match=f"{key}.*{said}"):
         to_tensors(around(array))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_rows_of_different_lengths_are_a_nested_tensor_over_them(dtype):
+    ragged = Ragged(np.arange(6, dtype=dtype), np.array([0, 2, 2, 6]))
+    made = to_tensors({"words": ragged})["words"]
+
+    assert torch.jagged == made.layout
+    assert [row.tolist() for row in ragged] == [row.tolist() for row in made.unbind()]
+    assert (address(ragged.values), address(ragged.offsets)) == (made.values().data_ptr(), made.offsets().data_ptr())
+
+
+def in_arena(tensor):
+    return runtime.arena().locate(tensor.data_ptr()) is not None
+
+
+def rows(count):
+    def row(number):  # not a function of this module, or workers would load PyTorch with it
+        return {"x": np.full((64, 64), number, np.float32), "y": number}
+
+    return Dataset(range(count)).map(row, workers=Processes(2, window=16)).batch(8)
+
+
+@pytest.mark.slow
+def test_batches_of_workers_come_without_a_copy_and_stay_while_they_are_kept():
+    kept = []
+    for number, batch in enumerate(rows(800).torch()):
+        if number % 10 == 5:
+            kept.append(batch["x"][1:] if number % 20 == 5 else batch["x"])
+        batch["y"].zero_()
+    found = sorted({*kept[0].unique().tolist()})
+
+    assert all(map(in_arena, kept))
+    assert found == [41, 42, 43, 44, 45, 46, 47]
+    assert [float(80 * number + 47) for number in range(10)] == [tensor[-1, 0, 0].item() for tensor in kept]
+    assert all((tensor == tensor[:, :1, :1]).all() for tensor in kept)
+
+
+@pytest.mark.slow
+def test_tensor_can_be_written_into():
+    for batch in rows(80).torch():
+        before = batch["x"].clone()
+        batch["x"].add_(1)
+        assert torch.equal(before + 1, batch["x"])
 
 
 def as_lists(sample):
