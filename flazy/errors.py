@@ -35,7 +35,8 @@
 
     UserWarning
     ├── SkippedSamples                  what a pass left out
-    └── SlowSample                      a function that may hang
+    ├── SlowSample                      a function that may hang
+    └── UnevenShards                    ranks that have more samples than others
 
 A message says what happened, at which stage and sample, and what to do.  All of them can be pickled.
 Nothing here knows of plans, workers or sockets; how a located error is *made* from a user's exception
@@ -70,6 +71,7 @@ __all__ = [
     "SkippedSamples",
     "SlowSample",
     "SourceError",
+    "UnevenShards",
     "UnknownLength",
     "UnserializableFunction",
     "UnserializableSample",
@@ -273,3 +275,7 @@ class SkippedSamples(UserWarning):
 
 class SlowSample(UserWarning):
     """A function works on one sample for so long that it may hang; given every 30 s, with the stack of its worker."""
+
+
+class UnevenShards(UserWarning):
+    """``shard()`` gave some ranks more samples than others, and nobody has said that this is as wanted."""

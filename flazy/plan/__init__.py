@@ -10,6 +10,9 @@ functions      the functions behind ``select``, ``starmap``, ``unbatch`` …
 kernel         a chain of record nodes as one loop
 loops          the source of that loop, written out for the chain
 shipping       kernels as bytes
+ranks          which of several processes this one is
+shards         which samples are a rank's, and how many
+order          whether all ranks see one order
 length         how many samples a plan gives, where that is known
 planner        nodes -> physical plan
 explain        both as text

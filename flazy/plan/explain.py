@@ -5,6 +5,7 @@ from __future__ import annotations
 from flazy.plan import nodes
 from flazy.plan.nodes import Node, RecordNode, spine_of
 from flazy.plan.planner import Chain, Physical, Step, plan, processes_of
+from flazy.plan.ranks import rank_of
 
 __all__ = ["explain", "spell"]
 
@@ -59,6 +60,9 @@ def step(node: Node) -> str:
             return f"stride({node.step})"
         case nodes.Epoch():
             return f"epoch({node.cycle})"
+        case nodes.Shard():
+            given = [] if node.num_shards is None else [f"{node.num_shards}, {node.index}"]
+            return f"shard({', '.join(given + ([] if node.equal is None else [f'equal={node.equal!r}']))})"
     return f"{type(node).__name__.lower()}()"
 
 
@@ -100,6 +104,9 @@ def _remark(node: Node) -> str:
             return f"  seed={node.seed}"
         case nodes.Batch(drop_remainder=True):
             return "  an incomplete last batch is dropped"
+        case nodes.Shard(num_shards=None):
+            rank = rank_of(node)
+            return f"  shard {rank.index} of {rank.size}, says {rank.origin}"
     return ""
 
 
@@ -113,15 +120,17 @@ def _physical(part: Physical, indent: int) -> list[str]:
         if isinstance(made, Chain):
             lines.append("  " * indent + _chain(made))
             continue
-        shown = _start_line(made.node) if made is line[-1] else step(made.node) + _where_batched(made)
+        shown = _start_line(made.node) if made is line[-1] else step(made.node) + _how(made)
         lines.append("  " * indent + f"caller: {shown}")
         for branch in made.upstreams if made is line[-1] else ():
             lines += _physical(branch, indent + 1)
     return lines
 
 
-def _where_batched(part: Step) -> str:
-    """Say of a batch behind workers who makes it."""
+def _how(part: Step) -> str:
+    """Say of a batch behind workers who makes it, and of a shard of batches how many samples these are."""
+    if isinstance(part.node, nodes.Shard):
+        return f", {part.node.block} samples at a time" if part.node.block > 1 else ""
     below = part.upstreams[0] if part.upstreams else None
     if not isinstance(part.node, nodes.Batch) or not isinstance(below, Chain) or below.where is None:
         return ""

@@ -7,6 +7,7 @@ import math
 from flazy.errors import UnknownLength
 from flazy.plan import nodes
 from flazy.plan.nodes import Node, spine_of
+from flazy.plan.shards import length_of_shard
 
 __all__ = ["known_length", "length_of"]
 
@@ -67,6 +68,8 @@ def _after(node: Node, length: Length) -> Length:
             if length is None or length == math.inf:
                 return length
             return length // node.size if node.drop_remainder else -(-length // node.size)
+        case nodes.Shard():
+            return length if length is None or length == math.inf else length_of_shard(node, int(length))
         case nodes.Repeat():
             if node.times is None:
                 return length if length == 0 else math.inf

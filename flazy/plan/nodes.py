@@ -40,6 +40,7 @@ __all__ = [
     "RoundRobin",
     "Sample",
     "Serial",
+    "Shard",
     "Shuffle",
     "Skip",
     "Source",
@@ -187,6 +188,7 @@ class RandomMap(RecordNode):
 
     seed: int = 0
     seed_globals: bool = True
+    drawn: bool = False  # the seed, when the dataset was made: another process has another
 
 
 @node
@@ -242,6 +244,7 @@ class Batch(StreamNode):
     size: int
     default_dtype: Any
     drop_remainder: bool
+    shard: Shard | None = None  # which of all batches these are, where a shard of them was moved upstream
 
 
 @node
@@ -285,6 +288,7 @@ class Shuffle(StreamNode):
 
     buffer_size: int | None
     seed: int
+    drawn: bool = False
 
 
 @node
@@ -293,6 +297,7 @@ class Sample(StreamNode):
 
     count: int
     seed: int
+    drawn: bool = False
 
 
 @node
@@ -324,6 +329,17 @@ class Epoch(StreamNode):
     """Everything upstream at this cycle, in every pass."""
 
     cycle: int
+
+
+@node
+class Shard(StreamNode):
+    """The samples whose position ``p`` has ``p // block % num_shards == index``."""
+
+    num_shards: int | None  # None, as ``index``: the rank's, read when a pass opens
+    index: int | None
+    equal: str | None
+    block: int = 1
+    least: int = 1  # so many samples of a last, incomplete block make a sample further down
 
 
 # Joins ----------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from flazy.plan import nodes
 from flazy.plan.kernel import Op
 from flazy.plan.loops import MOST_FLATMAPS
 from flazy.plan.nodes import Node, RecordNode, spine_of
+from flazy.plan.shards import behind_batch
 from flazy.plan.where import Processes, Where
 
 __all__ = ["Chain", "Physical", "Step", "plan", "processes_of"]
@@ -59,7 +60,7 @@ def plan(root: Node, *, first_ordinal: int = 0) -> Physical:
         Where the numbering of random stages starts: a part that is made while the plan runs must not share
         numbers with the rest.
     """
-    return _plan(root, itertools.count(first_ordinal), serial=False)
+    return _plan(root, itertools.count(first_ordinal), serial=False, settled=False)
 
 
 def processes_of(physical: Physical) -> int:
@@ -76,18 +77,21 @@ def processes_of(physical: Physical) -> int:
     return found
 
 
-def _plan(root: Node, ordinals: Iterator[int], *, serial: bool) -> Physical:
+def _plan(root: Node, ordinals: Iterator[int], *, serial: bool, settled: bool) -> Physical:
     spine = spine_of(root)
     for rule in RULES:
         spine = rule(spine)
     # Everything upstream of the last .serial() is serial.
-    parallel_from = max((place for place, node in enumerate(spine) if isinstance(node, nodes.Serial)), default=-1)
-    below = serial or parallel_from >= 0
-    branches = tuple(_plan(branch, ordinals, serial=below) for branch in spine[0].upstreams)
+    parallel_from = _last(spine, nodes.Serial)
+    # And everything upstream of a shard is in order, or it would not be clear what is whose.
+    settled_to = _last(spine, nodes.Shard)
+    below = {"serial": serial or parallel_from >= 0, "settled": settled or settled_to >= 0}
+    branches = tuple(_plan(branch, ordinals, **below) for branch in spine[0].upstreams)
     made: Physical = Step(spine[0], branches, next(ordinals) if isinstance(spine[0], nodes.Lazy) else 0)
     for place, node in enumerate(spine[1:], start=1):
         if isinstance(node, RecordNode):
-            made = _joined(made, node, ordinals, serial=serial or place < parallel_from)
+            where = None if serial or place < parallel_from else node.where
+            made = _joined(made, node, ordinals, where, ordered=node.ordered or settled or place < settled_to)
         elif not isinstance(node, nodes.Serial):
             if isinstance(node, nodes.Batch):
                 made = _batched(made, node)
@@ -95,11 +99,16 @@ def _plan(root: Node, ordinals: Iterator[int], *, serial: bool) -> Physical:
     return made
 
 
-def _joined(below: Physical, node: RecordNode, ordinals: Iterator[int], *, serial: bool) -> Chain:
+def _last(spine: list[Node], kind: type[Node]) -> int:
+    return max((place for place, node in enumerate(spine) if isinstance(node, kind)), default=-1)
+
+
+def _joined(
+    below: Physical, node: RecordNode, ordinals: Iterator[int], where: Where | None, *, ordered: bool
+) -> Chain:
     """Add a record node to the chain below it, where that runs in the same place in the same order."""
-    where = None if serial else node.where
     op = _op(node, ordinals)
-    ordered = node.ordered or where is None
+    ordered = ordered or where is None
     if isinstance(below, Chain) and (node.joins or (below.where, below.ordered) == (where, ordered)) and _fits(below):
         return Chain(below.upstream, (*below.ops, op), below.where, below.ordered)
     return Chain(below, (op,), where, ordered)
@@ -172,4 +181,33 @@ def shuffle_indices(spine: list[Node]) -> list[Node]:
     return done
 
 
-RULES: tuple[Rule, ...] = (shuffle_indices, push_takes)
+def push_shards(spine: list[Node]) -> list[Node]:
+    """Move each shard upstream as far as it commutes, so that no rank makes what others take."""
+    done = list(spine)
+    for start in range(len(done)):
+        place = start
+        while isinstance(shard := done[place], nodes.Shard) and (swapped := _swapped(shard, done[place - 1])):
+            done[place - 1 : place + 1] = swapped
+            place -= 1
+    return done
+
+
+def _swapped(shard: nodes.Shard, below: Node) -> tuple[Node, Node] | None:
+    """Give a shard in front of ``below`` and what comes behind it then; None where they do not commute.
+
+    A batch is the block of its samples, so a shard of batches is one of blocks.  Not where shards are made equal, since
+    that would be by samples then.
+    """
+    match below:
+        case nodes.Batch() if shard.equal in (None, "none"):
+            block, least = behind_batch(shard, below)
+            moved = replace(shard, upstream=below.upstream, block=block, least=least)
+            return moved, replace(below, upstream=moved, shard=shard)
+        case RecordNode(one_to_one=True) | nodes.Prefetch() | nodes.Progress() | nodes.Serial() | nodes.Epoch():
+            moved = replace(shard, upstream=below.upstream)
+            return moved, replace(below, upstream=moved)
+    return None
+
+
+# Twice: what has moved may have stood in the way of another.
+RULES: tuple[Rule, ...] = (shuffle_indices, push_takes, push_shards) * 2

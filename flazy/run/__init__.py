@@ -4,6 +4,7 @@
 stages      one open stage each of the driver: iterate, address, close
 kept        stages that keep samples: shuffle, sample, cache
 joins       stages with several upstreams
+shards      a stage that keeps one part of the stream
 prefetch    a thread that runs ahead
 progress    the progress bar
 segment     a parallel stage: queue of parts, decoding

@@ -12,6 +12,7 @@ from flazy.plan.length import length_of
 from flazy.plan.planner import Chain, Physical, Step, plan
 from flazy.run import joins, kept, stages
 from flazy.run.chains import ChainStage
+from flazy.run.shards import sharded
 from flazy.run.skips import Skips
 from flazy.run.stages import Open, Stage
 
@@ -22,6 +23,7 @@ class Opening(Protocol):
     """What a run gives to the parallel stages that it opens."""
 
     skips: Skips
+    remarks: dict[str, type[Warning]]  # warnings for the end of the pass
 
     def segment(self, chain: Chain, upstream: Stage) -> Stage:
         """Open a parallel stage."""
@@ -97,6 +99,8 @@ def _over(part: Physical, upstream: Stage, cycle: int, opening: Opening) -> Stag
             return kept.ShuffleStage(part.node, upstream, part.ordinal, cycle)
         case nodes.Epoch():
             return upstream
+        case nodes.Shard():
+            return sharded(part.node, upstream, opening.remarks.__setitem__)
         case nodes.Prefetch():
             return _late("flazy.run.prefetch", "PrefetchStage")(part.node, upstream)
         case nodes.Progress():

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import sys
 import time
+import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -17,7 +18,7 @@ from flazy.plan.kernel import Op
 from flazy.plan.planner import Chain, Physical
 from flazy.plan.where import Processes
 from flazy.run.build import build
-from flazy.run.skips import Skips
+from flazy.run.skips import Skips, caller_level
 from flazy.run.stages import Stage
 from flazy.run.stats import Stats
 
@@ -86,6 +87,7 @@ class Opened:
         self._segments: list[Any] = []
         self._kernels: dict[tuple[Any, tuple[Op, ...]], Any] = {}  # by fleet and chain
         self.skips = Skips()
+        self.remarks: dict[str, type[Warning]] = {}
         try:
             self._keep([chain.ops for chain in _shipped(physical)])
             self.stage = build(physical, cycle, self)
@@ -146,6 +148,8 @@ class Opened:
                 segment.close()
             self._let_go_of_kernels()  # after the segments' own goodbye: the hub hears of them in this order
             self.skips.tell()
+            while self.remarks:
+                warnings.warn(*self.remarks.popitem(), stacklevel=caller_level())
 
     def stats(self) -> Stats:
         """Give what was done so far."""

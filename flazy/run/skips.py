@@ -11,7 +11,7 @@ from flazy.errors import SkippedSamples
 from flazy.located import OURS
 from flazy.plan.policy import SkippedSample
 
-__all__ = ["Skips"]
+__all__ = ["Skips", "caller_level"]
 
 MOST_KEPT = 1000  # so that a long run over bad data fills no memory
 MOST_SHOWN = 10
@@ -44,7 +44,7 @@ class Skips:
         if total > MOST_SHOWN:
             kept = f"; the first {MOST_KEPT:,} are" if total > MOST_KEPT else "; all are"
             lines.append(f"  … and {total - MOST_SHOWN:,} more{kept} in the stats() of a run from dataset.open()")
-        warnings.warn("\n".join(lines), SkippedSamples, stacklevel=_level())
+        warnings.warn("\n".join(lines), SkippedSamples, stacklevel=caller_level())
 
 
 def shortened(text: str) -> str:
@@ -53,8 +53,8 @@ def shortened(text: str) -> str:
     return f"{first[:LINE]} …" if more or len(first) > LINE else first
 
 
-def _level() -> int:
-    """Say how far up the caller's own line is, at which the warning is to be shown."""
+def caller_level() -> int:
+    """Say how far up the caller's own line is, at which a warning is to be shown."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - before 3.12 the warnings module leaves this to us
     level = 1
     while frame is not None and frame.f_code.co_filename.startswith(OURS):

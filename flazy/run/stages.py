@@ -20,6 +20,7 @@ from flazy.located import Place, cause_of, located
 from flazy.plan import nodes
 from flazy.plan.kernel import Cursor
 from flazy.plan.loops import INDEX
+from flazy.plan.shards import numbers_of
 from flazy.plan.sources import POSITIONED, taker
 from flazy.run.groups import Group, Rows
 from flazy.sample import Address
@@ -218,13 +219,14 @@ class BatchStage(Counted):
     def stream(self) -> Generator[Any, None, None]:
         """Give batches; warn where the whole pass went into a remainder that is dropped."""
         node = self.node
-        for group in self.upstream.groups(node.size):
+        numbers = itertools.count() if node.shard is None else numbers_of(node.shard)
+        for number, group in zip(numbers, self.upstream.groups(node.size), strict=False):
             if len(group) < node.size and node.drop_remainder:
-                if self.position < 0:
+                if self.position < 0 and node.shard is None:
                     dropped = f"batch({node.size}) dropped all {len(group)} samples of the pass, which fill no batch"
                     warnings.warn(f"{dropped}; say drop_remainder=False to keep them", stacklevel=2)
                 return
-            self.position += 1
+            self.position = number
             try:
                 batch = group.collate(node.default_dtype)
             except BatchError as error:

@@ -28,11 +28,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 WORKERS = "Flazy says workers=n for processes, workers=Threads(n) for threads"
+RANKS = "Flazy says shard(num_shards, index), or shard() alone, which finds the rank"
 FOREIGN = {
     **dict.fromkeys(
         ["num_workers", "num_parallel_calls", "num_proc", "concurrency", "n_jobs", "max_workers", "num_processes",
          "num_threads", "processes", "threads", "num_parallel_reads", "parallelism"], WORKERS),
-    **dict.fromkeys(["drop_last", "drop_last_batch", "drop_last_if_not_full"], "Flazy says drop_remainder="),
+    **dict.fromkeys(["drop_last", "drop_last_batch", "drop_last_if_not_full"],
+                    'Flazy says drop_remainder=; of ranks, shard(equal="drop")'),
     "partial": "Flazy says drop_remainder=, the other way round",
     **dict.fromkeys(["collate_fn", "batch_fn"], "Flazy stacks by structure; change samples in a map() before batch()"),
     "batch_size": "Flazy says batch(size)",
@@ -55,6 +57,7 @@ FOREIGN = {
                     "Flazy says on_error=Retry(n, on=(OSError,))"),
     **dict.fromkeys(["timeout", "timeout_s", "item_timeout", "worker_timeout"],
                     "Flazy says workers=Processes(n, timeout=seconds)"),
+    **dict.fromkeys(["world_size", "num_replicas", "rank", "shard_index", "shard_count", "shard_id", "of"], RANKS),
 }  # fmt: skip
 
 

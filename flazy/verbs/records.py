@@ -101,8 +101,8 @@ class RecordVerbs(Planned):
         pass over a dataset draws anew.
         """
         label, policy = callable_named(fn, "random_map", setup), policy_of(on_error, "random_map")
-        where, drawn = where_of(workers), seed_of(seed)
-        return self._over(nodes.RandomMap(self.node, fn, label, where, ordered, setup, policy, drawn, seed_globals))
+        given = self.node, fn, label, where_of(workers), ordered, setup, policy
+        return self._over(nodes.RandomMap(*given, seed_of(seed), seed_globals, seed is None))
 
     @verb
     def starmap(

@@ -13,6 +13,7 @@ from flazy.plan import nodes
 from flazy.plan.functions import unstack
 from flazy.plan.length import length_of
 from flazy.plan.nodes import subplans
+from flazy.plan.order import differs
 from flazy.verbs.base import Planned, at_least, callable_named, dtype_of, seed_of, verb, whole
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class StreamVerbs(Planned):
         if buffer_size is None:
             needs_end(self.node, "shuffle()", "shuffle before repeat(), or give a buffer_size")
         size = None if buffer_size is None else at_least(1, buffer_size, "buffer_size")
-        return self._over(nodes.Shuffle(self.node, size, seed_of(seed)))
+        return self._over(nodes.Shuffle(self.node, size, seed_of(seed), seed is None))
 
     @verb
     def sample(self, count: int, buffer_size: int | None = None, seed: int | None = None) -> Dataset[Any]:
@@ -137,7 +138,61 @@ class StreamVerbs(Planned):
         if buffer_size is not None:
             return self.shuffle(buffer_size, seed).take(count)
         needs_end(self.node, "sample()", "give a buffer_size")
-        return self._over(nodes.Sample(self.node, at_least(0, count, "sample(count)"), seed_of(seed)))
+        return self._over(nodes.Sample(self.node, at_least(0, count, "sample(count)"), seed_of(seed), seed is None))
+
+    @verb
+    def shard(
+        self, num_shards: int | None = None, index: int | None = None, equal: str | None = None
+    ) -> Dataset[Any]:
+        """Keep every ``num_shards``-th sample, from sample ``index`` on: the part of one rank of several.
+
+        Parameters
+        ----------
+        num_shards, index
+            How many shards there are, and which this is, counted from 0. Without both, the rank of this process, read
+            whenever a pass opens: of ``torch.distributed`` or ``jax.distributed`` where they are initialised, else
+            ``RANK`` and ``WORLD_SIZE`` of the environment, as launchers set them; else this is the only shard.
+            ``explain()`` shows which it is.
+        equal
+            What becomes of a last round that has no sample for every shard. "none": each sample is in exactly one
+            shard, and lengths differ by one at most. "drop": samples of that round are left out, so all shards are
+            equally long. "pad": a shard that is short gives its first sample again (one that has none, the first of
+            all), so all are equally long, and no sample is missing. None, the default: as "none", and where the rank
+            was found and lengths differ, the pass ends with a warning (`UnevenShards`), since a training in which ranks
+            wait for each other needs equal lengths.
+
+        Raises
+        ------
+        InvalidArgument
+            Where ranks would not see the same order, and so would have samples twice and miss others: behind a
+            `shuffle`, `sample` or `random_map` without ``seed=`` and behind ``ordered=False``.  While opening or
+            asking for a length: ``RANK`` and ``WORLD_SIZE`` that make no sense.
+
+        Notes
+        -----
+        Samples keep what makes them random, so a shard augments each as the whole would. It moves upstream past what
+        gives one sample for each, so that a rank does not decode what others take; past a `batch`, too, unless shards
+        are made equal. So shard samples, then batch them: ``dataset.shuffle(seed=0).shard(equal="pad").batch(32)``.
+
+        Every rank must begin equally many passes: that is how all of them come to shuffle the next one alike. What
+        stands behind may be shuffled without a seed.
+
+        Examples
+        --------
+        >>> from flazy import Dataset
+        >>> [Dataset(range(8)).shard(3, index).list() for index in range(3)]
+        [[0, 3, 6], [1, 4, 7], [2, 5]]
+        >>> [Dataset(range(8)).shard(3, index, equal="pad").list() for index in range(3)]
+        [[0, 3, 6], [1, 4, 7], [2, 5, 2]]
+        >>> [Dataset(range(8)).shard(3, index, equal="drop").list() for index in range(3)]
+        [[0, 3], [1, 4], [2, 5]]
+        """
+        if (reason := differs(self.node)) is not None:
+            raise InvalidArgument(
+                f"shard() of samples whose order differs from rank to rank: {reason}, or shard before that stage; else "
+                "ranks would have some samples twice and miss others"
+            )
+        return self._over(nodes.Shard(self.node, *_numbers(num_shards, index), _equal(equal)))
 
     @verb
     def cache(self) -> Dataset[Any]:
@@ -182,6 +237,23 @@ class StreamVerbs(Planned):
                 "epoch() of a dataset that repeats makes no sense: it has many; put it before repeat()"
             )
         return self._over(nodes.Epoch(self.node, at_least(0, cycle, "epoch(cycle)")))
+
+
+def _numbers(num_shards: int | None, index: int | None) -> tuple[int | None, int | None]:
+    if num_shards is None and index is None:
+        return None, None
+    if num_shards is None or index is None:
+        raise InvalidArgument("shard() needs num_shards and index, or neither, which takes the rank of this process")
+    size, place = at_least(1, num_shards, "num_shards"), at_least(0, index, "index")
+    if place >= size:
+        raise InvalidArgument(f"index of shard() is counted from 0, so it must be below num_shards={size}, not {place}")
+    return size, place
+
+
+def _equal(equal: str | None) -> str | None:
+    if equal not in (None, "none", "drop", "pad"):
+        raise InvalidArgument(f'equal={equal!r} of shard(): it may be "none", "drop" or "pad"')
+    return equal
 
 
 def needs_end(node: nodes.Node, call: str, hint: str) -> None:
