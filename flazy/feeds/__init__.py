@@ -5,6 +5,7 @@ passes      the passes of a feed, the first of which begins with a look
 tensors     samples to tensors of PyTorch
 copies      their way to a device
 torch       ``dataset.torch()``: an ``IterableDataset``
+replicas    its copies in the workers of a ``DataLoader``
 tensorflow  ``dataset.tensorflow()``: a ``tf.data.Dataset``
 ==========  ==============================================================
 

@@ -13,6 +13,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from flazy.errors import InvalidArgument
 from flazy.feeds.copies import opener
+from flazy.feeds.replicas import Epochs, Opens
 from flazy.run.runs import Run
 
 __all__ = ["TorchDataset", "opener"]
@@ -21,33 +22,33 @@ __all__ = ["TorchDataset", "opener"]
 class TorchDataset(IterableDataset[Any]):
     """A dataset as PyTorch iterates it: each iteration is a pass, which is closed when it is left.
 
+    In a worker of a ``DataLoader``, each iteration is that worker's part of the pass.
+
     Parameters
     ----------
     open_at
-        Opens a run at a cycle.
-    coming
-        The dataset's pass counter, of length one.
+        Opens a pass, or a part of it.
+    epochs
+        Counts the passes.
     length
         Gives the number of samples of a pass, or raises a ``TypeError`` where that is not known.
     """
 
-    def __init__(self, open_at: Callable[[int], Run], coming: list[int], length: Callable[[], int]) -> None:
+    def __init__(self, open_at: Opens, epochs: Epochs, length: Callable[[], int]) -> None:
         super().__init__()
         self._open_at = open_at
-        self._coming = coming
+        self._epochs = epochs
         self._length = length
 
     def __iter__(self) -> Iterator[Any]:
         """Start the next pass, at the first ``next()``."""
-        if get_worker_info() is not None:
-            raise InvalidArgument("this dataset has workers of its own; say DataLoader(…, num_workers=0)")
-        return self._pass()
-
-    def _pass(self) -> Generator[Any, None, None]:
-        cycle = self._coming[0]
-        self._coming[0] += 1
-        with self._open_at(cycle) as run:
-            yield from run.samples
+        worker = get_worker_info()
+        if worker is None:
+            return _samples(lambda: self._open_at(self._epochs.take()))
+        # Now: a worker has begun when the loader makes its iterator.
+        cycle = self._epochs.join(worker.seed - worker.id, worker.num_workers, worker.id)
+        self._epochs.warn_of(self._open_at.processes)
+        return _samples(lambda: self._open_at(cycle, worker.num_workers, worker.id))
 
     def __len__(self) -> int:
         """Give the number of samples of a pass.
@@ -61,7 +62,7 @@ class TorchDataset(IterableDataset[Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as functions for workers are: a plan holds lambdas, and DataLoader may start its workers by spawn."""
-        return _unpickled, (cloudpickle.dumps((type(self), self._open_at, self._coming, self._length)),)
+        return _unpickled, (cloudpickle.dumps((type(self), self._open_at, self._epochs, self._length)),)
 
     def set_epoch(self, epoch: int) -> None:
         """Let the coming pass be that of ``epoch``, counted from 0: its order, its augmentations.
@@ -70,7 +71,12 @@ class TorchDataset(IterableDataset[Any]):
         """
         if epoch < 0:
             raise InvalidArgument(f"set_epoch() counts from 0, and this is {epoch}")
-        self._coming[0] = int(epoch)
+        self._epochs.set(int(epoch))
+
+
+def _samples(opened: Callable[[], Run]) -> Generator[Any, None, None]:
+    with opened() as run:
+        yield from run.samples
 
 
 def _unpickled(pickled: bytes) -> TorchDataset:

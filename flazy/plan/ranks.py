@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from flazy.errors import InvalidArgument
 from flazy.plan.nodes import Shard
 
-__all__ = ["ALONE", "Rank", "found", "rank_of"]
+__all__ = ["ALONE", "Rank", "found", "inherit", "rank_for_child", "rank_of"]
 
 ALONE = "nobody"
+ENVIRONMENT = "RANK and WORLD_SIZE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,24 @@ def found() -> Rank:
     InvalidArgument
         Where the environment has a rank that makes no sense.
     """
-    return _of_torch() or _of_jax() or _of_environment() or Rank(1, 0, ALONE)
+    return _of_torch() or _of_jax() or (_inherited[0] if _inherited else None) or _of_environment() or Rank(1, 0, ALONE)
+
+
+_inherited: list[Rank] = []  # of the process that has spawned this one; frameworks know nothing of it here
+
+
+def rank_for_child() -> Rank | None:
+    """Give what a process that is being spawned cannot find by itself; None where it can, or where none is."""
+    context = sys.modules.get("multiprocessing.context")
+    if context is None or context.get_spawning_popen() is None:
+        return None
+    rank = found()
+    return None if rank.origin in (ALONE, ENVIRONMENT) else rank
+
+
+def inherit(rank: Rank | None) -> None:
+    """Take the rank of the process that has spawned this one."""
+    _inherited[:] = [] if rank is None else [rank]
 
 
 def _of_torch() -> Rank | None:
@@ -70,7 +88,7 @@ def _of_environment() -> Rank | None:
         raise InvalidArgument(f"shard() found {said} in the environment and no {missing}; {INSTEAD}")
     if not rank.strip().isdecimal() or not size.strip().isdecimal() or int(rank) >= int(size):
         raise InvalidArgument(f"shard() found {said} in the environment, which is no rank of so many; {INSTEAD}")
-    return Rank(int(size), int(rank), "RANK and WORLD_SIZE")
+    return Rank(int(size), int(rank), ENVIRONMENT)
 
 
 INSTEAD = "set both, 0 <= RANK < WORLD_SIZE, or say shard(num_shards, index)"

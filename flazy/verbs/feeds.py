@@ -12,7 +12,8 @@ from flazy.feeds.passes import Passes
 from flazy.plan import nodes
 from flazy.plan.length import known_length, length_of
 from flazy.plan.nodes import Node, spine_of
-from flazy.plan.planner import plan
+from flazy.plan.planner import plan, processes_of
+from flazy.plan.ranks import Rank, inherit, rank_for_child
 from flazy.run.runs import Run
 from flazy.verbs.base import Planned, at_least, verb
 
@@ -98,7 +99,9 @@ class FeedVerbs(Planned):
             Each iteration is the next pass of this dataset, closed when it is left. Iterate it as it is, or hand it to
             ``DataLoader(dataset.batch(32).torch(), batch_size=None)``, Lightning or Accelerate. ``len()`` where the
             plan knows it, else a ``TypeError``, as PyTorch expects; ``set_epoch(k)`` lets the coming pass be pass
-            ``k``. It can be pickled if the plan can.
+            ``k``. It can be pickled if the plan can. In a ``DataLoader`` with ``num_workers``, each worker makes its
+            part of the samples, and the loader gives what it would give without, in the same order; every epoch is
+            the next pass. Stages with ``workers=`` need none of that.
 
             Arrays are tensors over the same memory, without a copy; numpy scalars are tensors without dimensions.
             Arrays of text or objects are lists; numbers, text and objects of Python stay what they are, and so do
@@ -135,7 +138,7 @@ class FeedVerbs(Planned):
         feed = _feed("torch", "PyTorch")
         node = _torch_plan(self.node, feed.opener(device, pin_memory=pin_memory), ahead)
         length = functools.partial(known_length, self.node)
-        return feed.TorchDataset(functools.partial(_open_at, node), self._coming, length)
+        return feed.TorchDataset(_Opens(node), feed.Epochs(self._coming), length)
 
 
 def _torch_plan(node: Node, opener: Callable[[], Any] | None, ahead: int) -> Node:
@@ -159,6 +162,25 @@ def _feed(package: str, name: str) -> Any:
 
 def _open_at(node: Node, cycle: int) -> Run:
     return Run(plan(node), cycle)
+
+
+class _Opens:
+    """Opens passes, or parts of them; in a process that is spawned from here, as a process of the same rank."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self.processes = processes_of(plan(node))
+
+    def __call__(self, cycle: int, num_shards: int = 1, index: int = 0) -> Run:
+        return _open_at(self._node if num_shards == 1 else nodes.Shard(self._node, num_shards, index, "none"), cycle)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opens, (self._node, rank_for_child())
+
+
+def _opens(node: Node, rank: Rank | None) -> _Opens:
+    inherit(rank)
+    return _Opens(node)
 
 
 def _batches(root: Node) -> bool:
