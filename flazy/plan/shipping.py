@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Sequence
 from types import CodeType
@@ -64,6 +65,12 @@ def load_ops(stream: bytes | bytearray | memoryview, aside: Iterable[memoryview]
     """Unpickle a chain; only workers call this, on bytes of their own driver."""
     ops: tuple[Op, ...] = cloudpickle.loads(stream, buffers=aside)
     return ops
+
+
+# In a process that multiprocessing has spawned, the program is a module of this name, which workers do not have: what is
+# defined there travels whole, as what is in ``__main__`` does.
+if "__mp_main__" in sys.modules:
+    cloudpickle.register_pickle_by_value(sys.modules["__mp_main__"])
 
 
 def _dumps(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None) -> bytes:

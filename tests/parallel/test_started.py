@@ -66,6 +66,37 @@ def test_functions_of_a_program_do_in_workers_what_they_do_in_itself(tmp_path, w
     assert [] == remains(tmp_path)
 
 
+SPAWNED = """
+import multiprocessing
+from dataclasses import dataclass
+from flazy import Dataset
+
+@dataclass
+class Point:
+    x: int
+
+def moved(point):
+    return Point(point.x + 1)
+
+def child():
+    ds = Dataset(range(3)).map(Point).map(moved, workers=1)
+    print(ds.list() == [Point(1), Point(2), Point(3)] == ds.serial().list(), __name__, flush=True)
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context("spawn").Process(target=child)
+    process.start()
+    process.join()
+"""
+
+
+def test_functions_and_classes_of_a_program_in_a_process_that_it_spawns(tmp_path):
+    """As PyTorch starts ranks, and its DataLoader may start workers; the program is ``__mp_main__`` there."""
+    done = run(tmp_path, SPAWNED)
+
+    assert ("True __mp_main__\n", "", 0) == (done.stdout, done.stderr, done.returncode)
+    assert [] == remains(tmp_path)
+
+
 def test_modules_in_the_working_folder_do_not_stand_in_for_those_of_python(tmp_path):
     """They do not in the program either, which is started from a script elsewhere."""
     for folder in ("elsewhere", "scripts"):

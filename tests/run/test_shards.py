@@ -102,7 +102,7 @@ STEPS = {
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:batch.* dropped all")
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(
     steps=st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 3)), max_size=5), size=st.integers(2, 4),
     equal=st.sampled_from(["none", "drop", "pad"]),
