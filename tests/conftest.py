@@ -105,17 +105,30 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         yield
 
 
+# What was there when the last test had left nothing, which is what the next one finds: looking takes longer than most
+# tests, so it is done once between two of them.
+_held: list[leaks.Snapshot] = []
+
+
+@pytest.hookimpl
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]) -> None:
+    """Look again before the next test where something is opened for several of them."""
+    if fixturedef.scope != "function":
+        _held.clear()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a process, thread, descriptor, memory or file behind."""
-    before = leaks.take()
+    before = _held.pop() if _held else leaks.take()
     yield
     leaks.shut_down()
     if request.node.stash.get(_RAISED, False):
         return  # the traceback of a failed test keeps its frames, and with them what they hold
     request.node.funcargs.clear()  # the values of fixtures that are closed by now; pytest drops them only later
-    left = leaks.settle(before)
+    left, now = leaks.settle(before)
     if left:
         pytest.fail("left behind by this test:\n" + "\n".join(left), pytrace=False)
+    _held.append(now)
     if next(_tests) % TESTS_BETWEEN == 0:
         exempt()

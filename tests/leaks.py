@@ -10,6 +10,7 @@ is still open shows in its descriptors) and, where there is no /proc, everything
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -55,9 +56,8 @@ def take() -> Snapshot:
     return {kind.name: frozenset(kind.listing()) for kind in KINDS}
 
 
-def leaked(before: Snapshot) -> list[str]:
+def leaked(before: Snapshot, now: Snapshot) -> list[str]:
     """Describe what is there now and was not there before."""
-    now = take()
     return [
         f"{kind.name} {kind.describe(thing)}"
         for kind in KINDS
@@ -65,8 +65,8 @@ def leaked(before: Snapshot) -> list[str]:
     ]
 
 
-def settle(before: Snapshot, within_s: float = 5.0) -> list[str]:
-    """Describe what is still left once everything that ends by itself had time to do so.
+def settle(before: Snapshot, within_s: float = 5.0) -> tuple[list[str], Snapshot]:
+    """Describe what is still left once everything that ends by itself had time to do so; give all that is there then.
 
     Processes die and files vanish when the system gets to it, and none of that can be waited for by name from
     out here.  So this is the one place in the tests that looks again and again.
@@ -74,9 +74,10 @@ def settle(before: Snapshot, within_s: float = 5.0) -> list[str]:
     deadline = time.monotonic() + within_s
     while True:
         gc.collect()
-        left = leaked(before)
+        now = take()
+        left = leaked(before, now)
         if not left or time.monotonic() > deadline:
-            return left
+            return left, now
         time.sleep(0.02)
 
 
@@ -89,20 +90,44 @@ def shut_down() -> None:
 # Processes ------------------------------------------------------------------------------------------------
 
 
+def _all() -> Iterator[tuple[int, int]]:
+    """List the processes of the system; a number that is used again comes with another inode."""
+    with os.scandir("/proc") as entries:
+        yield from ((int(entry.name), entry.inode()) for entry in entries if entry.name.isdigit())
+
+
+# None of those is ours or ever will be.  Most of a machine's processes are among them, and to look into each of those
+# takes longer than most tests.
+_EARLIER = frozenset(_all()) if sys.platform == "linux" else frozenset()
+
+
 def _processes() -> Iterator[Hashable]:
-    yield from psutil.Process().children(recursive=True)
-    if sys.platform == "linux":
-        yield from _marked()
+    if sys.platform != "linux":
+        yield from psutil.Process().children(recursive=True)
+        return
+    parents = {pid: _parent(pid) for pid, _inode in frozenset(_all()) - _EARLIER}
+    ours = {os.getpid()}
+    while children := {pid for pid, parent in parents.items() if parent in ours} - ours:
+        ours |= children
+    for pid in parents.keys() - {os.getpid()}:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
+            if pid in ours or _is_marked(pid):
+                yield psutil.Process(pid)
 
 
-def _marked() -> Iterator[Hashable]:
-    mark = "=".join(MARK).encode()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if int(folder.name) != os.getpid() and mark in (folder / "environ").read_bytes().split(b"\0"):
-                yield psutil.Process(int(folder.name))
-        except (OSError, psutil.NoSuchProcess):  # it ended meanwhile, or it is another user's
-            continue
+def _parent(pid: int) -> int | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:  # it ended meanwhile
+        return None
+    return int(stat.rpartition(b")")[2].split()[1])
+
+
+def _is_marked(pid: int) -> bool:
+    try:
+        return "=".join(MARK).encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # it ended meanwhile, or it is another user's
+        return False
 
 
 def _describe_process(process: psutil.Process) -> str:
@@ -137,11 +162,13 @@ def _descriptors() -> Iterator[Hashable]:
 
 
 def _mapped_memory_files() -> Iterator[Hashable]:
-    with Path("/proc/self/maps").open() as lines:
-        for line in lines:
-            if "/memfd:" in line:
-                _range, _access, _offset, _device, inode, name = line.split(maxsplit=5)
-                yield int(inode), name.strip()
+    maps = Path("/proc/self/maps").read_bytes()
+    if b"/memfd:" not in maps:  # thousands of lines, where frameworks are loaded
+        return
+    for line in maps.decode().splitlines():
+        if "/memfd:" in line:
+            _range, _access, _offset, _device, inode, name = line.split(maxsplit=5)
+            yield int(inode), name.strip()
 
 
 # Files ----------------------------------------------------------------------------------------------------

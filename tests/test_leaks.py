@@ -21,13 +21,13 @@ WAIT_FOR_INPUT = "import sys; sys.stdin.read()"
 def test_nothing_is_reported_where_nothing_was_left():
     before = leaks.take()
 
-    assert leaks.settle(before) == []
+    assert leaks.settle(before)[0] == []
 
 
 def test_leaked_process_is_reported_with_its_command_line():
     before = leaks.take()
     with subprocess.Popen([sys.executable, "-c", WAIT_FOR_INPUT], stdin=subprocess.PIPE) as process:
-        found = "\n".join(leaks.leaked(before))
+        found = "\n".join(leaks.leaked(before, leaks.take()))
         process.stdin.close()
 
     assert f"process {process.pid} (" in found
@@ -44,7 +44,7 @@ print(child.pid)
     before = leaks.take()
     read_end, write_end = os.pipe()
     done = subprocess.run([sys.executable, "-c", start], stdin=read_end, stdout=subprocess.PIPE, check=True)
-    found = leaks.leaked(before)
+    found = leaks.leaked(before, leaks.take())
     os.close(read_end)
     os.close(write_end)
 
@@ -60,7 +60,7 @@ def test_leaked_thread_is_reported_with_its_stack():
 
     thread = threading.Thread(target=wait_to_be_released, name="left-over")
     thread.start()
-    found = "\n".join(leaks.leaked(before))
+    found = "\n".join(leaks.leaked(before, leaks.take()))
     release.set()
     thread.join(30)
 
@@ -73,7 +73,7 @@ def test_leaked_descriptor_is_reported_with_its_target(tmp_path):
     path = tmp_path / "open.txt"
     before = leaks.take()
     with path.open("w") as file:
-        found = leaks.leaked(before)
+        found = leaks.leaked(before, leaks.take())
 
         assert [f"descriptor {file.fileno()} -> {path}"] == found
 
@@ -84,7 +84,7 @@ def test_leaked_memory_file_is_reported_as_descriptor_and_as_mapping():
     descriptor = os.memfd_create("planted")
     os.truncate(descriptor, mmap.PAGESIZE)
     with mmap.mmap(descriptor, mmap.PAGESIZE):
-        found = "\n".join(leaks.leaked(before))
+        found = "\n".join(leaks.leaked(before, leaks.take()))
     os.close(descriptor)
 
     assert f"descriptor {descriptor} -> /memfd:planted" in found
@@ -100,7 +100,7 @@ def test_leaked_file_is_reported_by_its_path(folder, kind):
     path = Path(os.path.expandvars(folder)) / f"flazy-planted-{uuid.uuid4().hex}"
     before = leaks.take()
     path.touch()
-    found = leaks.leaked(before)
+    found = leaks.leaked(before, leaks.take())
     path.unlink()
 
     assert f"{kind} {path}" in found
@@ -111,8 +111,8 @@ def test_what_ends_by_itself_a_little_later_is_no_leak():
     timer = threading.Timer(0.1, gc.get_count)
     timer.start()
 
-    assert len(leaks.leaked(before)) == 1
-    assert leaks.settle(before) == []
+    assert len(leaks.leaked(before, leaks.take())) == 1
+    assert leaks.settle(before)[0] == []
 
 
 # The whole of it, in a run of pytest of its own -----------------------------------------------------------
@@ -141,12 +141,18 @@ def kept():
     yield [file]
     file.close()
 def test_value_of_a_fixture(kept): pass
+@pytest.fixture(scope="module")
+def shared():
+    with open(__file__) as file:
+        yield file
+def test_fixture_of_the_module(shared): pass
+def test_another_with_it(shared): pass
 """,
     )
 
     assert "ERROR at teardown of test_leaks" in done.stdout
     assert "left behind by this test:\nthread 'planted' is at" in done.stdout
-    assert "3 passed, 1 error" in done.stdout
+    assert "5 passed, 1 error" in done.stdout
 
 
 @pytest.mark.slow
