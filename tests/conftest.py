@@ -126,7 +126,7 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.node.stash.get(_RAISED, False):
         return  # the traceback of a failed test keeps its frames, and with them what they hold
     request.node.funcargs.clear()  # the values of fixtures that are closed by now; pytest drops them only later
-    left, now = leaks.settle(before)
+    left, now = leaks.settle(before, leaks.SETTLE_SECONDS)
     if left:
         pytest.fail("left behind by this test:\n" + "\n".join(left), pytrace=False)
     _held.append(now)

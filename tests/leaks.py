@@ -38,6 +38,8 @@ LASTING_THREADS: dict[str, str] = {
     "_DummyThread": "Python's note of a native thread that ran Python code once (TensorFlow's); nobody can join it",
 }
 
+# For what ends by itself; only a test that fails takes as long.
+SETTLE_SECONDS = 5.0
 
 Snapshot = dict[str, frozenset[Hashable]]
 
@@ -65,7 +67,7 @@ def leaked(before: Snapshot, now: Snapshot) -> list[str]:
     ]
 
 
-def settle(before: Snapshot, within_s: float = 5.0) -> tuple[list[str], Snapshot]:
+def settle(before: Snapshot, within_s: float) -> tuple[list[str], Snapshot]:
     """Describe what is still left once everything that ends by itself had time to do so; give all that is there then.
 
     Processes die and files vanish when the system gets to it, and none of that can be waited for by name from

@@ -21,7 +21,7 @@ WAIT_FOR_INPUT = "import sys; sys.stdin.read()"
 def test_nothing_is_reported_where_nothing_was_left():
     before = leaks.take()
 
-    assert leaks.settle(before)[0] == []
+    assert leaks.settle(before, leaks.SETTLE_SECONDS)[0] == []
 
 
 def test_leaked_process_is_reported_with_its_command_line():
@@ -112,7 +112,7 @@ def test_what_ends_by_itself_a_little_later_is_no_leak():
     timer.start()
 
     assert len(leaks.leaked(before, leaks.take())) == 1
-    assert leaks.settle(before)[0] == []
+    assert leaks.settle(before, leaks.SETTLE_SECONDS)[0] == []
 
 
 # The whole of it, in a run of pytest of its own -----------------------------------------------------------
@@ -132,6 +132,8 @@ def test_a_test_that_leaks_fails_and_its_neighbour_passes(tmp_path):
     done = run_pytest(
         tmp_path,
         """
+from tests import leaks
+leaks.SETTLE_SECONDS = 0.1
 release = threading.Event()
 def test_leaks(): threading.Thread(target=release.wait, args=(30,), name="planted").start()
 def test_neighbour(): release.set()
