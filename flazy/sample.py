@@ -76,10 +76,11 @@ class SeededGlobals:
     """Seed ``random``, ``numpy.random`` and torch (where it is loaded) for one call, then put them back.
 
     So code that draws from the global generators gives the same numbers in any process; the caller's own
-    global streams are not disturbed.  Threads take turns: the generators are one for all of them.
+    global streams are not disturbed, nor those of GPUs, which are not seeded.  Threads take turns: the generators are
+    one for all of them.
     """
 
-    __slots__ = ("_key", "_numpy", "_python", "_torch")
+    __slots__ = ("_key", "_numpy", "_python", "_torch", "_torch_state")
 
     def __init__(self, key: int) -> None:
         self._key = key
@@ -94,14 +95,16 @@ class SeededGlobals:
             raise
 
     def _seed(self) -> None:
-        torch = sys.modules.get("torch")
+        # Its generator on the CPU alone: torch.manual_seed() also seeds those of every GPU, which nobody would put
+        # back, and takes longer than most functions.
+        self._torch = getattr(sys.modules.get("torch"), "default_generator", None)
         self._python = random.getstate()
         self._numpy = np.random.get_state()  # noqa: NPY002 - the legacy global state is the point
-        self._torch = torch.get_rng_state() if torch is not None and hasattr(torch, "get_rng_state") else None
+        self._torch_state = self._torch.get_state() if self._torch is not None else None
         random.seed(self._key)
         np.random.seed([self._key & 0xFFFFFFFF, self._key >> 32])  # noqa: NPY002 - takes 32 bits at a time
-        if self._torch is not None and torch is not None:
-            torch.manual_seed(self._key & 0x7FFFFFFFFFFFFFFF)
+        if self._torch is not None:
+            self._torch.manual_seed(self._key & 0x7FFFFFFFFFFFFFFF)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -111,7 +114,7 @@ class SeededGlobals:
             random.setstate(self._python)
             np.random.set_state(self._numpy)  # noqa: NPY002
             if self._torch is not None:
-                sys.modules["torch"].set_rng_state(self._torch)
+                self._torch.set_state(self._torch_state)
         finally:
             _turns.release()
 
