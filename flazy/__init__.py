@@ -46,6 +46,8 @@ _PLACES = {
 
 def __getattr__(name: str) -> _typing.Any:
     """Load a name when it is first asked for: worker processes need a part of this package, and start sooner so."""
+    if name == "torch":  # a module, which no star import shall load
+        return _importlib.import_module("flazy.torch")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = _importlib.import_module(f"flazy.{_PLACES.get(name, 'errors')}")
@@ -54,4 +56,4 @@ def __getattr__(name: str) -> _typing.Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "torch"})

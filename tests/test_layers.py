@@ -21,10 +21,11 @@ BASE = ("errors", "sample", "located", "collate", "ragged")
 
 # What a package may import of Flazy, besides its own modules.  From the top floor down.
 FLOORS: dict[str, tuple[str, ...]] = {
-    "": ("datasets", "feeds", "readers", "writers", "run", "workers", "transport", "plan", *BASE),
+    "": ("torch", "datasets", "feeds", "readers", "writers", "run", "workers", "transport", "plan", *BASE),
+    "torch": ("datasets", "verbs", "feeds", "run", "plan", *BASE),
     "datasets": ("verbs", "feeds", "readers", "writers", "run", "workers", "transport", "plan", "core", *BASE),
     "verbs": ("feeds", "readers", "writers", "run", "workers", "transport", "plan", "core", *BASE),
-    "feeds": ("run", "errors", "ragged"),
+    "feeds": ("run", "errors", "ragged", "sample"),
     "writers": ("readers", "errors", "sample"),
     "readers": ("errors", "sample"),
     "run": ("plan", "workers", "transport", "core", *BASE),
@@ -51,7 +52,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "msgpack": ("transport",),
     "msgpack_numpy": ("transport",),
     "zmq": ("transport",),
-    "cloudpickle": ("plan.shipping", "transport.codec", "feeds.torch"),
+    "cloudpickle": ("plan.shipping", "transport.codec", "feeds"),
     "google_crc32c": ("readers", "writers"),
     "threadpoolctl": ("workers.threads",),
     "tqdm": ("run",),
@@ -68,6 +69,7 @@ LOADERS: dict[str, str] = {
     "readers": "the registry loads a format when it is first read",
     "writers": "the registry loads a format when it is first written",
     "datasets": "the runtime and the feeds load when a dataset first needs them",
+    "torch": "the same: what makes a loader needs PyTorch, which may be missing",
     "verbs": "the same, for the verbs that need them",
     "feeds": "each feed loads a framework that may be missing",
     "run.build": "stages that need a thread, a library or the parallel runtime load when a plan has them",

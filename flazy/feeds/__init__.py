@@ -4,6 +4,8 @@
 passes      the passes of a feed, the first of which begins with a look
 tensors     samples to tensors of PyTorch
 copies      their way to a device
+emptied     samples of PyTorch datasets on their way from workers
+fetched     what workers do for ``flazy.torch.loader``
 torch       ``dataset.torch()``: an ``IterableDataset``
 replicas    its copies in the workers of a ``DataLoader``
 tensorflow  ``dataset.tensorflow()``: a ``tf.data.Dataset``

@@ -2,7 +2,7 @@
 
 ::
 
-    batch ──> depart, in the thread of a prefetch ──> Flight … Flight ──> arrive, in the consumer's ──> tensors
+    tensors ─> depart, in the thread of a prefetch ──> Flight … Flight ──> arrive, in the consumer's ──> tensors
 
 `Departures` starts the copies and keeps the memory that they read until they are done: a block of shared memory that
 nobody holds is written to again.  `Copies` is what it needs of a device; whatever touches one is in the classes that
@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import torch
 
 from flazy.errors import InvalidArgument, InvalidType
-from flazy.feeds.tensors import to_tensors
+from flazy.feeds.tensors import moved
 from flazy.run.pinned import Pinned
 
 __all__ = ["ENGINES", "Copies", "Departures", "arrive", "depart", "opener"]
@@ -76,7 +76,7 @@ class Departures:
             tensors.append(self._copies.start(tensor))
             return tensors[-1]
 
-        made = to_tensors(sample, placed)
+        made = moved(sample, placed)
         mark = self._copies.mark()
         self._read.append((mark, sample))
         return Flight(made, tensors, mark, self._copies)
@@ -211,8 +211,8 @@ ENGINES: dict[str, Callable[[torch.device], Copies]] = {"cuda": StreamCopies, "x
 # Asked for --------------------------------------------------------------------------------------------------------
 
 
-def opener(device: Any, *, pin_memory: bool) -> Callable[[], Departures] | None:
-    """Give what opens the copies of a pass; None where nothing has to be copied.
+def opener(call: str, device: Any, *, pin_memory: bool) -> Callable[[], Departures] | None:
+    """Give what opens the copies of a pass; None where nothing has to be copied. ``call`` is who asks, for messages.
 
     Raises
     ------
@@ -221,13 +221,13 @@ def opener(device: Any, *, pin_memory: bool) -> Callable[[], Departures] | None:
     InvalidArgument
         For a device that is not there, and for locked memory where no device could read it.
     """
-    chosen = None if device is None else _device(device)
+    chosen = None if device is None else _device(call, device)
     if chosen is not None and chosen.type != "cpu":
         return functools.partial(_departures, functools.partial(ENGINES.get(chosen.type, _plain), chosen))
     if not pin_memory:
         return None
     if not torch.cuda.is_available():
-        raise InvalidArgument("torch(pin_memory=True) needs a GPU that reads locked memory, and PyTorch finds none")
+        raise InvalidArgument(f"pin_memory=True of {call}() needs a GPU, which reads locked memory; PyTorch finds none")
     locked = functools.partial(_locked_beside, device=torch.cuda.current_device())
     return functools.partial(_departures, functools.partial(PlainCopies, locked))
 
@@ -236,16 +236,16 @@ def _departures(copies: Callable[[], Copies]) -> Departures:
     return Departures(copies())
 
 
-def _device(device: Any) -> torch.device:
+def _device(call: str, device: Any) -> torch.device:
     """Check a device, and give it with its number: another thread may have another current one."""
     try:
         chosen = torch.device("cuda", device) if type(device) is int else torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise InvalidType(f"device={device!r} of torch() is no device of PyTorch: {_first_line(error)}") from error
+        raise InvalidType(f"device={device!r} of {call}() is no device of PyTorch: {_first_line(error)}") from error
     module: Any = getattr(torch, chosen.type, None)
     count = module.device_count() if hasattr(module, "device_count") else None
     if count is not None and (chosen.index or 0) >= count:
-        raise InvalidArgument(f"device={device!r} of torch() is not there: PyTorch finds {count or 'no'} {chosen.type}")
+        raise InvalidArgument(f"device={device!r} of {call}(): PyTorch finds {count or 'no'} {chosen.type}")
     if chosen.index is None and hasattr(module, "current_device") and chosen.type in ENGINES:
         return torch.device(chosen.type, module.current_device())
     return chosen

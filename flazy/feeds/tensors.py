@@ -16,7 +16,8 @@ such tensors.  What it has no dtype for is an error that names the key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ import torch
 from flazy.errors import InvalidType
 from flazy.ragged import Ragged
 
-__all__ = ["to_tensors"]
+__all__ = ["moved", "tensor_of", "to_tensors"]
 
 # Dtypes of ml_dtypes, by name -> the numbers that hold their bits.
 BITS = {
@@ -37,25 +38,26 @@ BITS = {
 TEXTS_AND_OBJECTS = "OSUT"
 
 
-def to_tensors(sample: Any, placed: Callable[[Any], Any] | None = None) -> Any:
+def to_tensors(sample: Any) -> Any:
     """Give a sample as tensors.
-
-    Parameters
-    ----------
-    sample
-        Any structure.
-    placed
-        Takes each tensor, those included that were tensors before, and gives the one that stands in its place: its
-        copy on a device. None: the tensor itself.
 
     Raises
     ------
     InvalidType
         For an array that has no tensor, naming its key.
     """
+    return rebuilt(sample, _leaf, "")
 
-    def leaf(value: Any, key: str) -> Any:
-        return _leaf(value, key, placed or _itself)
+
+def moved(sample: Any, placed: Callable[[Any], Any]) -> Any:
+    """Give a sample with ``placed(tensor)``, say a copy on a device, in the place of each tensor."""
+
+    def leaf(value: Any, _key: str) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return value
+        if value.layout == torch.jagged:
+            return torch.nested.nested_tensor_from_jagged(placed(value.values()), placed(value.offsets()))
+        return placed(value)
 
     return rebuilt(sample, leaf, "")
 
@@ -63,32 +65,33 @@ def to_tensors(sample: Any, placed: Callable[[Any], Any] | None = None) -> Any:
 def rebuilt(sample: Any, leaf: Callable[[Any, str], Any], key: str) -> Any:
     """Make the same structure of what ``leaf(part, key)`` makes of each part."""
     if isinstance(sample, Mapping):
-        return {name: rebuilt(part, leaf, f"{key}[{name!r}]") for name, part in sample.items()}
+        parts = {name: rebuilt(part, leaf, f"{key}[{name!r}]") for name, part in sample.items()}
+        if type(sample) is dict or not isinstance(sample, MutableMapping):
+            return parts
+        made = copy.copy(sample)  # as PyTorch does it: it may hold more than its keys
+        made.update(parts)
+        return made
     if isinstance(sample, tuple | list):
-        parts = [rebuilt(part, leaf, f"{key}[{place}]") for place, part in enumerate(sample)]
+        listed = [rebuilt(part, leaf, f"{key}[{place}]") for place, part in enumerate(sample)]
         if isinstance(sample, tuple):
-            return tuple.__new__(type(sample), parts) if hasattr(sample, "_fields") else tuple(parts)
-        return parts
+            return tuple.__new__(type(sample), listed) if hasattr(sample, "_fields") else tuple(listed)
+        return listed
     return leaf(sample, key)
 
 
-def _itself(tensor: Any) -> Any:
-    return tensor
-
-
-def _leaf(value: Any, key: str, placed: Callable[[Any], Any]) -> Any:
+def _leaf(value: Any, key: str) -> Any:
     if isinstance(value, np.character):
         return value.item()
     if isinstance(value, np.generic):
         value = np.asarray(value)
     if isinstance(value, np.ndarray):
         if value.dtype.kind in TEXTS_AND_OBJECTS:
-            return rebuilt(value.tolist(), lambda part, at: _leaf(part, at, placed), key)
-        return placed(_tensor_at(key, value))
+            return rebuilt(value.tolist(), _leaf, key)
+        return _tensor_at(key, value)
     if isinstance(value, Ragged):
-        parts = [placed(_tensor_at(key, part)) for part in (value.values, value.offsets)]
+        parts = [_tensor_at(key, part) for part in (value.values, value.offsets)]
         return torch.nested.nested_tensor_from_jagged(*parts)
-    return placed(value) if isinstance(value, torch.Tensor) else value
+    return value
 
 
 def _tensor_at(key: str, array: np.ndarray[Any, Any]) -> Any:

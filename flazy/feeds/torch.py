@@ -16,7 +16,7 @@ from flazy.feeds.copies import opener
 from flazy.feeds.replicas import Epochs, Opens
 from flazy.run.runs import Run
 
-__all__ = ["TorchDataset", "opener"]
+__all__ = ["Epochs", "IterableDataset", "TorchDataset", "opener"]
 
 
 class TorchDataset(IterableDataset[Any]):

@@ -67,8 +67,8 @@ def load_ops(stream: bytes | bytearray | memoryview, aside: Iterable[memoryview]
     return ops
 
 
-# In a process that multiprocessing has spawned, the program is a module of this name, which workers do not have: what is
-# defined there travels whole, as what is in ``__main__`` does.
+# In a process that multiprocessing has spawned, the program is a module of this name, which workers do not have: what
+# is defined there travels whole, as what is in ``__main__`` does.
 if "__mp_main__" in sys.modules:
     cloudpickle.register_pickle_by_value(sys.modules["__mp_main__"])
 

@@ -8,7 +8,7 @@ import inspect
 import math
 import operator
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from flazy.datasets import Dataset
     from flazy.plan.nodes import Node
 
-__all__ = ["Planned", "at_least", "callable_named", "close_matches", "dtype_of", "seed_of", "verb", "whole"]
+__all__ = [
+    "Planned",
+    "answering",
+    "at_least",
+    "callable_named",
+    "close_matches",
+    "dtype_of",
+    "seed_of",
+    "verb",
+    "whole",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,16 +84,27 @@ class Planned(Protocol):
 
 def verb(method: Callable[P, R]) -> Callable[P, R]:
     """Answer a keyword that a method does not have, or a value too many, with what it has."""
-    _, *parameters = inspect.signature(method).parameters.values()
+    return answering(FOREIGN)(method)
+
+
+def answering(foreign: Mapping[str, str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Do the same with answers of a function's own."""
+    return lambda method: _checked(method, foreign)
+
+
+def _checked(method: Callable[P, R], foreign: Mapping[str, str]) -> Callable[P, R]:
+    given = inspect.signature(method).parameters.values()
+    parameters = [one for one in given if one.name not in ("self", "cls")]
     known = [one.name for one in parameters]
     placed = [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
-    most = math.inf if any(one.kind is one.VAR_POSITIONAL for one in parameters) else 1 + len(placed)
+    free = any(one.kind is one.VAR_POSITIONAL for one in parameters)
+    most = math.inf if free else len(given) - len(parameters) + len(placed)
 
     @functools.wraps(method)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         for name in kwargs:
             if name not in known:
-                raise InvalidType(unknown_keyword(method.__name__, name, known))
+                raise InvalidType(unknown_keyword(method.__name__, name, known, foreign))
         if len(args) > most:
             raise InvalidType(too_many(method.__name__, placed, known))
         return method(*args, **kwargs)
@@ -91,11 +112,11 @@ def verb(method: Callable[P, R]) -> Callable[P, R]:
     return checked
 
 
-def unknown_keyword(call: str, name: str, known: list[str]) -> str:
+def unknown_keyword(call: str, name: str, known: list[str], foreign: Mapping[str, str] = FOREIGN) -> str:
     """Say what to write instead of a keyword that does not exist."""
     text = f"{call}() has no keyword {name!r}"
-    if name in FOREIGN:
-        return f"{text}: {FOREIGN[name]}"
+    if name in foreign:
+        return f"{text}: {foreign[name]}"
     near = close_matches(name, known)
     return f"{text}: did you mean {near[0]}=?" if near else f"{text}; it has {', '.join(known) or 'none'}"
 

@@ -17,7 +17,7 @@ from flazy.plan.ranks import Rank, inherit, rank_for_child
 from flazy.run.runs import Run
 from flazy.verbs.base import Planned, at_least, verb
 
-__all__ = ["FeedVerbs"]
+__all__ = ["FeedVerbs", "PassOpener", "feed", "on_device"]
 
 
 class FeedVerbs(Planned):
@@ -71,7 +71,7 @@ class FeedVerbs(Planned):
         Train a Keras model: ``model.fit(dataset.shuffle().batch(32).tensorflow(), epochs=5)``
         """
         feed = importlib.import_module("flazy.feeds.tensorflow")
-        passes = Passes(functools.partial(_open_at, self.node), self._coming)
+        passes = Passes(functools.partial(open_at, self.node), self._coming)
         return feed.tensorflow_dataset(passes, signature, free=_batches(self.node), length=length_of(self.node))
 
     @verb
@@ -135,22 +135,23 @@ class FeedVerbs(Planned):
         Train: ``for batch in dataset.shuffle().batch(32).torch(): …``
         """
         ahead = at_least(1, prefetch, "prefetch= of torch()")
-        feed = _feed("torch", "PyTorch")
-        node = _torch_plan(self.node, feed.opener(device, pin_memory=pin_memory), ahead)
+        loaded = feed("torch", "PyTorch")
+        tensors = nodes.Map(self.node, importlib.import_module("flazy.feeds.tensors").to_tensors, "torch")
+        node = on_device(tensors, loaded.opener("torch", device, pin_memory=pin_memory), ahead)
         length = functools.partial(known_length, self.node)
-        return feed.TorchDataset(_Opens(node), feed.Epochs(self._coming), length)
+        return loaded.TorchDataset(PassOpener(node), loaded.Epochs(self._coming), length)
 
 
-def _torch_plan(node: Node, opener: Callable[[], Any] | None, ahead: int) -> Node:
-    """Add what makes tensors; ``opener`` opens the copies of a pass to a device."""
+def on_device(node: Node, opener: Callable[[], Any] | None, ahead: int) -> Node:
+    """Add what copies tensors to a device; ``opener`` opens the copies of a pass, None where there are none."""
     if opener is None:
-        return nodes.Map(node, importlib.import_module("flazy.feeds.tensors").to_tensors, "torch")
+        return node
     copies = importlib.import_module("flazy.feeds.copies")
     departed = nodes.Map(node, copies.depart, "torch", setup=opener)
     return nodes.Map(nodes.Prefetch(departed, ahead), copies.arrive, "torch")
 
 
-def _feed(package: str, name: str) -> Any:
+def feed(package: str, name: str) -> Any:
     """Load a feed, and with it its framework."""
     try:
         return importlib.import_module(f"flazy.feeds.{package}")
@@ -160,11 +161,12 @@ def _feed(package: str, name: str) -> Any:
         raise MissingExtra(f"{package}() needs {name}, which is missing: pip install flazy[{package}]") from missing
 
 
-def _open_at(node: Node, cycle: int) -> Run:
+def open_at(node: Node, cycle: int) -> Run:
+    """Open a pass of a plan."""
     return Run(plan(node), cycle)
 
 
-class _Opens:
+class PassOpener:
     """Opens passes, or parts of them; in a process that is spawned from here, as a process of the same rank."""
 
     def __init__(self, node: Node) -> None:
@@ -172,15 +174,16 @@ class _Opens:
         self.processes = processes_of(plan(node))
 
     def __call__(self, cycle: int, num_shards: int = 1, index: int = 0) -> Run:
-        return _open_at(self._node if num_shards == 1 else nodes.Shard(self._node, num_shards, index, "none"), cycle)
+        """Open the pass of a cycle, or one of several parts of it, in order whatever was said."""
+        return open_at(self._node if num_shards == 1 else nodes.Shard(self._node, num_shards, index, "none"), cycle)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _opens, (self._node, rank_for_child())
 
 
-def _opens(node: Node, rank: Rank | None) -> _Opens:
+def _opens(node: Node, rank: Rank | None) -> PassOpener:
     inherit(rank)
-    return _Opens(node)
+    return PassOpener(node)
 
 
 def _batches(root: Node) -> bool:

@@ -97,7 +97,7 @@ def test_python_values_and_structures_stay():
     made = to_tensors(sample)
 
     assert dict(sample) == made
-    assert dict is type(made)
+    assert OrderedDict is type(made)
     assert Pair is type(made["parts"][1][1])
 
 
