@@ -19,12 +19,16 @@ SETTINGS = {
     "audio_spectrograms": [["--sounds", "120", "--workers", "2", "--picture", "spectrograms.png"]],
     "images_augment": [[*IMAGES, "--workers", "0"], [*IMAGES, "--workers", "2"]],
     "keras_digits": [[*SMALL, "--workers", "2"]],
+    "lightning_digits": [[*SMALL, "--workers", "0"]],
+    "torch_digits": [[*SMALL, "--workers", "2"]],
     "train_digits": [[*SMALL, "--workers", "0"], [*SMALL, "--workers", "2"]],
 }
 NEEDS = {
     "audio_spectrograms": ["PIL", "sklearn", "scipy"],
     "images_augment": ["PIL", "sklearn"],
     "keras_digits": ["sklearn", "scipy", "tensorflow"],
+    "lightning_digits": ["sklearn", "scipy", "lightning"],
+    "torch_digits": ["sklearn", "scipy", "torch"],
     "train_digits": ["sklearn", "scipy"],
 }
 # example -> what it prints behind a number, and how large that must be at least
