@@ -21,6 +21,7 @@ SETTINGS = {
     "keras_digits": [[*SMALL, "--workers", "2"]],
     "lightning_digits": [[*SMALL, "--workers", "0"]],
     "torch_digits": [[*SMALL, "--workers", "2"]],
+    "torch_ddp": [["--epochs", "1", "--samples", "101"]],
     "train_digits": [[*SMALL, "--workers", "0"], [*SMALL, "--workers", "2"]],
 }
 NEEDS = {
@@ -29,6 +30,7 @@ NEEDS = {
     "keras_digits": ["sklearn", "scipy", "tensorflow"],
     "lightning_digits": ["sklearn", "scipy", "lightning"],
     "torch_digits": ["sklearn", "scipy", "torch"],
+    "torch_ddp": ["sklearn", "scipy", "torch"],
     "train_digits": ["sklearn", "scipy"],
 }
 # example -> what it prints behind a number, and how large that must be at least
@@ -39,6 +41,12 @@ PRINTS = {
     },
     "images_augment": {" of 48 images are the same with workers and without": 48},
     "keras_digits": {"% of 20 digits that it never saw are told right": 0},
+    "lightning_digits": {"% of 20 digits that it never saw are told right": 0},
+    "torch_digits": {"% of 20 digits that it never saw are told right": 0},
+    "torch_ddp": {
+        " of 81 digits are in the ranks' parts together": 81,
+        "% of 20 digits that it never saw are told right": 0,
+    },
     "train_digits": {"% of 20 digits that it never saw are told right": 0},
 }
 

@@ -263,3 +263,9 @@ def test_ranks_shuffle_every_pass_alike():
     assert passes[0] != passes[1] != passes[2]
     assert [[one[index::3] for one in passes] for index in range(3)] == given
     assert [passes[1][2::3]] * 2 == [whole.epoch(1).shard(3, 2).list(), whole.shard(3, 2).epoch(1).list()]
+
+
+def test_progress_of_a_shard_counts_the_shard(capsys):
+    Dataset(range(10)).progress("reading").shard(4, 0, "pad").list()
+
+    assert "3/3" in capsys.readouterr().err
