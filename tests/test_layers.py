@@ -17,7 +17,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "flazy"
 
-BASE = ("errors", "sample", "located", "collate", "ragged")
+BASE = ("errors", "sample", "located", "collate", "dtypes", "ragged")
 
 # What a package may import of Flazy, besides its own modules.  From the top floor down.
 FLOORS: dict[str, tuple[str, ...]] = {
@@ -25,18 +25,19 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "torch": ("datasets", "verbs", "feeds", "run", "plan", *BASE),
     "datasets": ("verbs", "feeds", "readers", "writers", "run", "workers", "transport", "plan", "core", *BASE),
     "verbs": ("feeds", "readers", "writers", "run", "workers", "transport", "plan", "core", *BASE),
-    "feeds": ("run", "errors", "ragged", "sample"),
-    "writers": ("readers", "errors", "sample"),
+    "feeds": ("run", "errors", "dtypes", "ragged", "sample"),
+    "writers": ("readers", "errors", "sample", "dtypes"),
     "readers": ("errors", "sample"),
     "run": ("plan", "workers", "transport", "core", *BASE),
     "workers": (
         *("transport", "core.events", *BASE),
         *("plan.guard", "plan.kernel", "plan.loops", "plan.policy", "plan.shipping", "plan.where"),
     ),
-    "transport": ("errors", "sample", "collate"),
+    "transport": ("errors", "sample", "collate", "dtypes"),
     "plan": BASE,
     "core": (),
-    "collate": ("errors", "ragged"),
+    "collate": ("errors", "dtypes", "ragged"),
+    "dtypes": ("errors",),
     "located": ("errors",),
     "sample": ("ragged",),
     "ragged": ("errors",),
@@ -52,6 +53,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "msgpack": ("transport",),
     "msgpack_numpy": ("transport",),
     "zmq": ("transport",),
+    "ml_dtypes": ("dtypes",),
     "cloudpickle": ("plan.shipping", "transport.codec", "feeds"),
     "google_crc32c": ("readers", "writers"),
     "threadpoolctl": ("workers.threads",),
@@ -79,6 +81,7 @@ LOADERS: dict[str, str] = {
 # Single imports inside functions elsewhere: (module, imported) -> why it cannot stand at the top.
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("workers.threads", "threadpoolctl"): "few workers need it, and it may be missing",
+    ("dtypes", "ml_dtypes"): "few need it, and it may be missing",
     ("workers.launch", "tempfile"): "Linux does without, and the zygote's start waits for what is loaded here",
 }
 

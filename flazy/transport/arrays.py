@@ -17,6 +17,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from flazy.dtypes import EXTENDED, by_name, family, is_extended
+
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 DType: TypeAlias = "np.dtype[Any]"
@@ -28,7 +30,7 @@ LAST_CODE_POINT = 0x10FFFF  # numpy raises SystemError when a larger one is read
 
 # The allow-list: never O (pointers), never a parenthesis or a comma (sub-arrays and structures go by `describe`).
 _SIMPLE = re.compile(r"[<>|=]?[biufcSUmMV][0-9]{1,10}(\[[0-9]{0,10}[A-Za-z\u03bc]{1,7}\])?")
-# By class and not by kind: the dtypes of ml_dtypes say kind 'V' and would come back as raw bytes.
+# By class and not by kind: the dtypes of ml_dtypes say kind 'V' and would come back as raw bytes. They go by name.
 _CLASSES = frozenset(type(np.dtype(code)) for code in "?bBhHiIlLqQefdgFDGSUmMV")
 
 
@@ -43,7 +45,7 @@ def is_stackable(array: Array) -> bool:
     Not those of no dimension (their rows are scalars), and not those of foreign byte order (stacking makes it native).
     """
     dtype = array.dtype
-    return dtype.kind in "biufc" and type(dtype) in _CLASSES and dtype.isnative and array.ndim > 0
+    return family(dtype) != "" and dtype.isnative and array.ndim > 0
 
 
 def describe(dtype: DType, depth: int = 0) -> str | list[object] | None:
@@ -59,9 +61,12 @@ def describe(dtype: DType, depth: int = 0) -> str | list[object] | None:
     Returns
     -------
     str or list or None
-        ``dtype.str``; or ``[itemsize, aligned, [[name, title, offset, dtype, shape], …]]`` for a structure; or
-        None for what these cannot tell exactly (objects, user dtypes, ``np.record``, items of no bytes).
+        ``dtype.str``; the name of a dtype of ml_dtypes; or ``[itemsize, aligned, [[name, title, offset, dtype, shape],
+        …]]`` for a structure; or None for what these cannot tell exactly (objects, user dtypes, ``np.record``, items of
+        no bytes).
     """
+    if is_extended(dtype):
+        return dtype.name
     if type(dtype) not in _CLASSES or dtype.itemsize == 0 or dtype.hasobject or depth > MAX_STRUCT_DEPTH:
         return None
     if dtype.names is None:
@@ -88,7 +93,7 @@ def rebuild(description: object, depth: int = 0) -> DType:
         If the description is not one, or names a dtype that may not travel.
     """
     if isinstance(description, str):
-        return _simple(description)
+        return by_name(description) if description in EXTENDED else _simple(description)
     if depth > MAX_STRUCT_DEPTH:
         raise ValueError(f"a dtype of more than {MAX_STRUCT_DEPTH} nested structures")
     itemsize, aligned, fields = _listed(description, 3)

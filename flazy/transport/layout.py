@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from flazy.collate import collate
+from flazy.dtypes import family
 from flazy.errors import ProtocolError
-from flazy.transport.arrays import Array, checked_shape, is_stackable, rebuild
+from flazy.transport.arrays import Array, checked_shape, describe, is_stackable, rebuild
 from flazy.transport.codec import decode, encode
 
 __all__ = ["LARGE_SAMPLE", "Layout", "spec_of"]
@@ -34,7 +35,7 @@ BESIDE = frozenset({int, float, bool, str, bytes, type(None)})
 def spec_of(sample: Any) -> bytes | None:
     """Describe a sample; None where its kind is not written in rows, or is too small to be worth it."""
     template = _template(sample)
-    if template is None or sum(math.prod(shape) * np.dtype(dtype).itemsize for dtype, shape in _arrays(template)) < (
+    if template is None or sum(math.prod(shape) * rebuild(dtype).itemsize for dtype, shape in _arrays(template)) < (
         LARGE_SAMPLE
     ):
         return None
@@ -118,14 +119,18 @@ class Layout:
 def _template(sample: Any) -> tuple[Any, ...] | None:
     kind = type(sample)
     if kind is np.ndarray:
-        return (ARRAY, sample.dtype.str, list(sample.shape)) if is_stackable(sample) else None
+        return (ARRAY, describe(sample.dtype), list(sample.shape)) if is_stackable(sample) else None
     if kind is dict and all(type(key) is str for key in sample):
         parts = [_template(part) for part in sample.values()]
         return None if None in parts else (DICT, list(sample), parts)
     if kind is tuple:
         parts = [_template(part) for part in sample]
         return None if None in parts else (TUPLE, parts)
-    return (PLAIN,) if kind in BESIDE or isinstance(sample, np.number | np.bool_) else None
+    return (PLAIN,) if _is_beside(sample) else None
+
+
+def _is_beside(value: Any) -> bool:
+    return type(value) in BESIDE or (isinstance(value, np.generic) and family(value.dtype) != "")
 
 
 def _count_beside(template: Any) -> int:
@@ -153,7 +158,7 @@ def _conforms(sample: Any, template: Any, arrays: list[Array], beside: list[Any]
     kind = type(sample)
     if form == ARRAY:
         arrays.append(sample)
-        return kind is np.ndarray and sample.dtype.str == template[1] and list(sample.shape) == template[2]
+        return kind is np.ndarray and describe(sample.dtype) == template[1] and list(sample.shape) == template[2]
     if form == DICT:
         if kind is not dict or list(sample) != template[1]:
             return False
@@ -164,7 +169,7 @@ def _conforms(sample: Any, template: Any, arrays: list[Array], beside: list[Any]
             return False
         return all(_conforms(part, other, arrays, beside) for part, other in zip(sample, template[1], strict=True))
     beside.append(sample)
-    return kind in BESIDE or isinstance(sample, np.number | np.bool_)
+    return _is_beside(sample)
 
 
 def _batch(template: Any, views: Any, beside: Any, default_dtype: DTypeLike | None, key: str) -> Any:

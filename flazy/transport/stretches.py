@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from flazy.collate import Batching, is_settled, is_uniform
+from flazy.dtypes import is_extended
 from flazy.errors import BatchError
 from flazy.transport.arrays import is_stackable
 from flazy.transport.packing import INLINE
@@ -55,7 +56,7 @@ DTYPES = {int: np.dtype(np.int64), float: np.dtype(np.float64)}
 def arranged(rows: Any, uniform: type | None = None) -> list[Stretch]:
     """Put a sequence of samples into the form in which it travels best; ``uniform`` is the type of all, if known."""
     if type(rows) is np.ndarray:  # the rows of an array are one; but of long and long long a scalar is either
-        rows = rows if rows.ndim > 1 or np.dtype(rows.dtype.str).type is rows.dtype.type else list(rows)
+        rows = rows if rows.ndim > 1 or _is_told(rows.dtype) else list(rows)
     elif len(rows) > FEW and (numbers := _numbers(rows, uniform)) is not None:
         return [(NUMBERS, len(rows), numbers)]
     size = _array_bytes(rows[0]) if len(rows) > 1 and isinstance(rows, list) else 0
@@ -130,6 +131,11 @@ def _cut(part: Any, rows: slice) -> Any:
     if type(part) is tuple:
         return tuple([_cut(value, rows) for value in part])
     return part[rows]
+
+
+def _is_told(dtype: np.dtype[Any]) -> bool:
+    """Say whether scalars of a dtype that has travelled are of the class that they were of."""
+    return is_extended(dtype) or np.dtype(dtype.str).type is dtype.type
 
 
 def _numbers(rows: Sequence[Any], uniform: type | None) -> Any:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 
+from flazy.dtypes import dtype_named
 from flazy.errors import InvalidArgument, InvalidType
 from flazy.plan.functions import name_of
 
@@ -163,10 +164,7 @@ def callable_named(fn: Any, call: str, setup: Any = None) -> str:
 
 def dtype_of(default_dtype: DTypeLike | None) -> np.dtype[Any] | None:
     """Check what Python numbers shall become; None leaves it to numpy."""
-    try:
-        return None if default_dtype is None else np.dtype(default_dtype)
-    except TypeError as error:
-        raise InvalidType(f"default_dtype={default_dtype!r} is no dtype: {error}") from None
+    return None if default_dtype is None else dtype_named(default_dtype, f"default_dtype={default_dtype!r}")
 
 
 def seed_of(seed: Any) -> int:

@@ -106,6 +106,8 @@ HOSTILE = {
     # our own marks
     "array of objects": array("|O", data=bytes(8)),
     "array of another order": array("<f4", order="K"),
+    "array of a class of ml_dtypes that is no dtype": array("finfo"),
+    "array of bfloat16 of too few bytes": array("bfloat16", [2], data=bytes(3)),
     "array of a list as order": array("<f4", order=["C"]),
     "array of too few parts": marked(packing.ARRAY, ["<f4", [1], "C"]),
     "array in a frame that is not there": array("<f4", data=None),

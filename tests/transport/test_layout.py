@@ -1,5 +1,6 @@
 """Rows of a batch in a block: what may be written there, and what comes out."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ SAMPLES = [
     lambda i: np.full(MANY, i, np.float32),
     lambda i: {"x": np.full((3, MANY), i, np.uint16), "y": i, "name": f"n{i}", "none": None},
     lambda i: (np.full(MANY, i), {"z": np.full((1, 2), i, np.int16), "f": 0.1 * i}, np.float32(i)),
+    lambda i: {"x": np.full(2 * MANY, i, "bfloat16"), "y": np.ones(3, "int4"), "z": ml_dtypes.bfloat16(i)},
     lambda i: {"t": np.arange(i, i + MANY * 3, dtype=np.float32).reshape(3, MANY).T},
 ]
 NOT_WRITTEN = {

@@ -20,6 +20,7 @@ import pandas as pd
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from flazy.dtypes import EXTENDED
 from flazy.transport.codec import Unencodable
 
 Point = collections.namedtuple("Point", "x y")  # noqa: PYI024  # the untyped kind is what is tested
@@ -165,6 +166,12 @@ ARRAYS = {
     "offsets": np.ones(3, OFFSET_DTYPE),
     "titles": np.ones(3, TITLED_DTYPE),
     "overlapping": np.ones(3, OVERLAPPING_DTYPE),
+    **{f"dtype {name}": np.resize([0, 1], 6).astype(name).reshape(2, 3) for name in EXTENDED},
+    **{f"long {name}": np.resize([0, 1], LONG * 8).astype(name) for name in EXTENDED},
+    "F of bfloat16": np.asfortranarray(np.ones((2, 3), ml_dtypes.bfloat16)),
+    "0-d of bfloat16": np.array(0.1, ml_dtypes.bfloat16),
+    "none of bfloat16": np.zeros((0, 2), ml_dtypes.bfloat16),
+    "structured with bfloat16": np.ones(3, [("a", ml_dtypes.bfloat16), ("b", ml_dtypes.int4, (2,))]),
 }
 
 MASKED = {
@@ -219,7 +226,7 @@ PICKLED = {
     "masked objects": np.ma.masked_array([None, 1], [True, False], object),
     "items of no bytes": np.zeros(3, np.dtype([])),
     "variable text": np.array(["a", "bcd"], np.dtypes.StringDType()),
-    "a dtype of ml_dtypes": np.arange(LONG * 8).astype(ml_dtypes.bfloat16),
+    "numbers of ml_dtypes": [np.ones(1, name)[0] for name in EXTENDED],
     "data frame": frame,
     "series": frame["a"].rename("s"),
     "ext type of msgpack": [msgpack.ExtType(1, b"\2"), {msgpack.ExtType(16, b""): [1]}, (msgpack.ExtType(20, b"x"),)],

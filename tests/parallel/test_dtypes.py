@@ -1,0 +1,71 @@
+"""The numbers of ml_dtypes, which numpy takes for raw bytes, go wherever numpy's own go, with and without workers."""
+
+import numpy as np
+import pytest
+
+from flazy import Dataset
+from tests.transport.same import same
+
+ml_dtypes = pytest.importorskip("ml_dtypes")
+
+NAMES = [
+    name
+    for name, kind in vars(ml_dtypes).items()
+    if isinstance(kind, type) and issubclass(kind, np.generic) and "complex" not in name
+]
+MANY = 20_000  # of so many items an array is written into its row of the batch, or lies in shared memory
+BITS = [0, 1, 0, 1]  # what a number of one bit can be; a sign is lost by uint1 and has no matter here
+
+
+def arrays(length):
+    return {name: np.resize(BITS, length).astype(name) for name in NAMES}
+
+
+def with_number(sample):
+    return {**sample, "n": sample["bfloat16"][0]}
+
+
+def unchanged(sample):
+    return sample
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [4, MANY], ids=["small", "large"])
+def test_all_dtypes_come_through_workers_and_batches(length):
+    samples = Dataset([arrays(length) for _ in range(6)])
+    parallel = samples.map(unchanged, workers=1)
+
+    assert same(samples.list(), parallel.list())
+    assert same(samples.batch(3).list(), parallel.batch(3).list())
+    assert same(samples.batch(3).unbatch().list(), parallel.batch(3).unbatch().list())
+    assert same(samples.map(with_number).batch(3).list(), samples.map(with_number, workers=1).batch(3).list())
+
+
+@pytest.mark.slow
+def test_rows_of_an_array_go_to_workers():
+    for name in NAMES:
+        numbers = Dataset(np.resize(BITS, 300).astype(name))
+        rows = Dataset(np.resize(BITS, (300, 2)).astype(name))
+
+        assert same(numbers.list(), numbers.map(unchanged, workers=1).list())
+        assert same(rows.list(), rows.map(unchanged, workers=1).list())
+
+
+@pytest.mark.slow
+def test_large_batches_are_views_of_shared_memory():
+    # What samples look like is learnt from the first.
+    *_, last = Dataset(range(24)).map(lambda i: np.full(MANY, i, ml_dtypes.bfloat16), workers=1).batch(2)
+
+    assert same(np.repeat([[22], [23]], MANY, axis=1).astype(ml_dtypes.bfloat16), last)
+    assert not last.flags.owndata
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shape_types_cache_and_collect_keep_them(name):
+    dataset = Dataset([{"x": np.resize(BITS, 4).astype(name)}] * 2).cache()
+    dtype = np.dtype(name)
+
+    assert {"x": (4,)} == dataset.shape()
+    assert {"x": dtype} == dataset.types()
+    assert same(np.resize(BITS, (2, 4)).astype(name), dataset.collect()["x"])
+    assert same(dataset.list(), dataset.list())
