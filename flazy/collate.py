@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from flazy.dtypes import family
 from flazy.errors import BatchError
 
 __all__ = ["Batching", "collate", "is_settled", "is_uniform", "shape_of", "type_of"]
@@ -221,8 +222,8 @@ def _numbers(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str) -> 
 
 def _faithful(plain: Any, made: Any, rows: Sequence[Any]) -> bool:
     """Say whether integers are exact and no number overflowed; floats may be rounded to a smaller float."""
-    if plain.dtype.kind == "f" and made.dtype.kind == "f":
-        if not bool((np.isinf(made) == np.isinf(plain)).all()):
+    if plain.dtype.kind == "f" and family(made.dtype) == "f":
+        if not bool((np.isfinite(made) == np.isfinite(plain)).all()):
             return False
         # Among floats, ints (the array was promoted) must still be exact.
         return int not in set(map(type, rows)) or all(_fits(row, made.dtype) for row in rows)
@@ -237,8 +238,8 @@ def _fits(row: Any, dtype: np.dtype[Any]) -> bool:
     try:
         with np.errstate(all="ignore"):
             made = np.array([row]).astype(dtype).item(0)
-        if type(row) is float and dtype.kind == "f":
-            return bool(np.isinf(made) == np.isinf(row))
+        if type(row) is float and family(dtype) == "f":
+            return bool(np.isfinite(float(made)) == np.isfinite(row))
         return bool(made == row)
     except (TypeError, ValueError, OverflowError):
         return False

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flazy.dtypes import is_extended
 from flazy.readers.example import BYTES, FLOATS, INTS
 
 __all__ = ["UnfitValue", "encode"]
@@ -107,6 +108,8 @@ def _flat(value: object) -> NDArray[Any] | list[bytes]:
         raise UnfitValue("its mask would be lost; fill it first")
     if isinstance(value, (np.ndarray, np.generic)):
         array = np.asarray(value)
+        if is_extended(array.dtype):
+            raise UnfitValue("an Example has float32 and int64 alone; cast() it before")
         if array.dtype.kind in "fbiu":
             return array.ravel()
         if array.dtype.kind in "SUO" and not array.size:

@@ -1,9 +1,12 @@
 """The numbers of ml_dtypes, which numpy takes for raw bytes, go wherever numpy's own go, with and without workers."""
 
+import re
+
 import numpy as np
 import pytest
 
 from flazy import Dataset
+from flazy.errors import WriteError
 from tests.transport.same import same
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
@@ -69,3 +72,26 @@ def test_shape_types_cache_and_collect_keep_them(name):
     assert {"x": dtype} == dataset.types()
     assert same(np.resize(BITS, (2, 4)).astype(name), dataset.collect()["x"])
     assert same(dataset.list(), dataset.list())
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
+def test_python_numbers_become_them_in_a_batch(name):
+    (batch,) = Dataset(f=[0.1, -2.5, float("inf") if name != "float8_e4m3fn" else 1.0], i=[1, 2, 3]).batch(3, name)
+
+    assert same(np.array([0.1, -2.5, batch["f"][2]]).astype(name), batch["f"])
+    assert same(np.array([1, 2, 3]).astype(name), batch["i"])
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(257, "bfloat16"), (1e39, "bfloat16"), (1e4, "float8_e4m3fn"), (9, "int4")]
+)
+def test_python_numbers_that_do_not_fit_are_refused(number, name):
+    with pytest.raises(ValueError, match=re.escape(f"{number!r} does not fit into default_dtype={name}")):
+        Dataset([number]).batch(1, name).list()
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e5m2", "int4"])
+def test_tfrecord_refuses_them_and_says_what_to_do(name, tmp_path):
+    for value in np.ones(2, name), np.ones(2, name)[0]:
+        with pytest.raises(WriteError, match=rf"key 'x'.*{name}.*cast"):
+            Dataset([{"x": value}]).write.tfrecord(tmp_path / "x.tfrecord")
