@@ -41,8 +41,12 @@ def family(dtype: np.dtype[Any]) -> str:
     return kind if kind in "biufc" and dtype.type.__module__ == "numpy" else ""
 
 
-def limits(dtype: np.dtype[Any]) -> tuple[int, int]:
-    """Give the least and the greatest number of a dtype of integers."""
+@lru_cache(maxsize=1024)
+def limits(dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """Give the least and the greatest finite number of a dtype of integers or floats, as Python has them."""
+    if family(dtype) == "f":
+        info: Any = importlib.import_module("ml_dtypes") if is_extended(dtype) else np
+        return info.finfo(dtype).min.item(), info.finfo(dtype).max.item()
     bits = int(dtype.name.removeprefix("u").removeprefix("int"))
     return (0, (1 << bits) - 1) if family(dtype) == "u" else (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 

@@ -7,6 +7,7 @@ nodes          what the user asked for: sources, record nodes, stream nodes, joi
 sources        what ``Dataset(...)`` accepts, checked and made re-iterable
 where          in which processes or threads a stage runs
 functions      the functions behind ``select``, ``starmap``, ``unbatch`` …
+casts          the function behind ``cast``
 kernel         a chain of record nodes as one loop
 loops          the source of that loop, written out for the chain
 shipping       kernels as bytes

@@ -20,6 +20,7 @@ from flazy.plan.where import Where
 __all__ = [
     "Batch",
     "Cache",
+    "Cast",
     "Concat",
     "Enumerate",
     "Epoch",
@@ -115,7 +116,8 @@ class Lazy(Node):
 class RecordNode(Node):
     """One sample in, some samples out.  ``where`` None: the caller's process."""
 
-    # How the kernel calls the function; the verb in the stage's name; whether it joins the stage before it.
+    # How the kernel calls the function; the verb in the stage's name; whether it joins the stage before it, where no
+    # workers are asked for.
     kind: ClassVar[str] = "map"
     verb: ClassVar[str] = ""
     joins: ClassVar[bool] = False
@@ -162,6 +164,14 @@ class StarMap(RecordNode):
 class Pick(RecordNode):
     """A selection of keys: so cheap that it joins whatever stage it stands behind."""
 
+    joins: ClassVar[bool] = True
+
+
+@node
+class Cast(RecordNode):
+    """Other dtypes: cheap, like `Pick`, but it may be given workers of its own."""
+
+    verb: ClassVar[str] = "cast"
     joins: ClassVar[bool] = True
 
 

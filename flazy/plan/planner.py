@@ -109,7 +109,8 @@ def _joined(
     """Add a record node to the chain below it, where that runs in the same place in the same order."""
     op = _op(node, ordinals)
     ordered = ordered or where is None
-    if isinstance(below, Chain) and (node.joins or (below.where, below.ordered) == (where, ordered)) and _fits(below):
+    joins = node.joins and node.where is None
+    if isinstance(below, Chain) and (joins or (below.where, below.ordered) == (where, ordered)) and _fits(below):
         return Chain(below.upstream, (*below.ops, op), below.where, below.ordered)
     return Chain(below, (op,), where, ordered)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flazy.errors import InvalidArgument
 from flazy.plan import nodes
+from flazy.plan.casts import Cast, spelled, targets
 from flazy.plan.functions import Selected, SelectedTuple, Starred
 from flazy.plan.policy import OnError, policy_of
 from flazy.plan.where import Where, where_of
@@ -179,6 +180,56 @@ class RecordVerbs(Planned):
         """Make tuples of the values of some keys, e.g. ``(features, label)`` for a training loop."""
         fn = SelectedTuple(_some(keys, "select_tuple"))
         return self._over(nodes.Pick(self.node, fn, f"select_tuple({_spell(keys)})"))
+
+
+    @verb
+    def cast(
+        self,
+        dtype: Any,
+        *,
+        workers: int | Where | None = None,
+        ordered: bool = True,
+        on_error: OnError = "raise",
+    ) -> Dataset[Any]:
+        """Give numbers another dtype; everything else stays as it is.
+
+        Parameters
+        ----------
+        dtype
+            One dtype is for every number of a sample: arrays, numpy scalars, and Python's own int, float and bool,
+            which become numpy scalars. A dict is for what it names, ``{"image": "bfloat16"}``, nested as samples are;
+            a tuple is for tuples, with a dtype or None for each part. All that numpy knows, and the names of
+            ml_dtypes: "bfloat16", "float8_e4m3fn", "int4" …
+        workers, ordered, on_error
+            See `RecordVerbs`; but without ``workers`` it runs in the stage before it, wherever that is, since a cast is
+            cheap.
+
+        Raises
+        ------
+        InvalidType, InvalidArgument
+            For what is no dtype of numbers.
+        MissingExtra
+            For a dtype of ml_dtypes where that is not installed.
+        MissingKey, InvalidType, OverflowError
+            While iterating, as the cause of a `SampleError`: for a key that a sample does not have, for a sample of
+            another structure, and for a number that the dtype cannot hold.
+
+        Notes
+        -----
+        Floats are rounded, and cut to integers (1.7 and -0.9 to 1 and 0), as numpy's ``astype`` does. It differs where
+        that would give another number without a word: 300 and -1 as uint8, NaN and infinity as any integer, 1e6 as
+        float16, 500 as float8_e4m3fn are errors. Strings, objects, dates, and tensors of a framework stay.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from flazy import Dataset
+        >>> samples = Dataset(image=np.zeros((4, 8, 8), "uint8"), label=["a", "b", "c", "d"])
+        >>> samples.cast({"image": "float32"}).first()["image"].dtype
+        dtype('float32')
+        """
+        wanted, policy, where = targets(dtype), policy_of(on_error, "cast"), where_of(workers)
+        return self._over(nodes.Cast(self.node, Cast(wanted), spelled(wanted), where, ordered, on_error=policy))
 
 
 def _some(keys: tuple[Hashable, ...], call: str) -> tuple[Hashable, ...]:
