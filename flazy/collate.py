@@ -27,6 +27,8 @@ __all__ = ["Batching", "collate", "is_settled", "is_uniform", "shape_of", "type_
 
 NUMBERS = {int, float, bool}
 EXACT_FLOAT64 = 2**53
+LARGE = 64 * 1024  # bytes from which a copy is worth to be saved
+ALIGNMENT = 64  # JAX and TensorFlow share the memory of an array where it begins at a multiple of so many bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +167,24 @@ def _arrays(rows: Sequence[Any], key: str) -> Any:
     try:
         if len({row.dtype.kind in "US" for row in rows}) > 1:
             raise TypeError  # noqa: TRY301 - numpy would write the numbers as text
-        return np.ma.stack(rows) if any(isinstance(row, np.ma.MaskedArray) for row in rows) else np.stack(rows)
+        return np.ma.stack(rows) if any(isinstance(row, np.ma.MaskedArray) for row in rows) else _stacked(rows)
     except TypeError:
         different = _two(rows, lambda row: row.dtype)
         raise BatchError(f"{_at(key)}arrays of different kinds do not stack: {different}") from None
+
+
+
+def _stacked(rows: Sequence[Any]) -> Any:
+    """Stack arrays; large ones where frameworks take the memory as it is."""
+    first, nbytes = rows[0], len(rows) * rows[0].nbytes
+    if nbytes < LARGE or not (family(first.dtype) and first.dtype.isnative):
+        return np.stack(rows)
+    if any(type(row) is not np.ndarray or row.dtype != first.dtype for row in rows):
+        return np.stack(rows)
+    memory = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    out = memory[start : start + nbytes].view(first.dtype).reshape(len(rows), *first.shape)
+    return np.stack(rows, out=out)
 
 
 def _listed(row: list[Any], default_dtype: DTypeLike | None, key: str) -> Any:

@@ -245,3 +245,31 @@ def test_shape_and_types_follow_the_structure():
         "y": (int, str, list),
         "z": Pair(np.float32, type(None)),
     } == type_of(sample)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "int64", "bool", "complex128"])
+def test_large_batches_begin_where_frameworks_share_their_memory(dtype):
+    for count in range(2, 12):
+        rows = [np.full((100, 331), row % 2, dtype) for row in range(count)]
+        made = collate(rows, None)
+
+        assert 0 == made.ctypes.data % 64
+        assert (np.dtype(dtype), (count, 100, 331)) == (made.dtype, made.shape)
+        assert made.flags.c_contiguous
+        assert np.array_equal(np.stack(rows), made)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [np.full(40_000, "a"), np.full(40_000, "bc")],
+        [np.full(40_000, None), np.full(40_000, 1)],
+        [np.zeros(40_000, "int32"), np.ones(40_000, "float32")],
+        [np.zeros(40_000, ">i4"), np.ones(40_000, ">i4")],
+        [np.zeros(40_000, [("a", "f4")]), np.ones(40_000, [("a", "f4")])],
+        [np.zeros((200, 200), order="F"), np.ones((200, 200))],
+    ],
+    ids=lambda rows: str(rows[-1].dtype),
+)
+def test_large_batches_of_all_kinds_are_those_of_numpy(rows):
+    same(np.stack(rows), collate(rows, None))
