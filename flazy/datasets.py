@@ -19,6 +19,7 @@ from flazy.plan.where import Where, where_of
 from flazy.run.runs import Run
 from flazy.verbs.actions import Actions
 from flazy.verbs.base import verb
+from flazy.verbs.batching import BatchVerbs
 from flazy.verbs.feeds import FeedVerbs
 from flazy.verbs.formats import Read, Write
 from flazy.verbs.joins import JoinVerbs
@@ -32,7 +33,7 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 
-class Dataset(RecordVerbs, StreamVerbs, JoinVerbs, Actions, FeedVerbs, Generic[T]):
+class Dataset(RecordVerbs, StreamVerbs, BatchVerbs, JoinVerbs, Actions, FeedVerbs, Generic[T]):
     """A lazy, immutable dataset.
 
     Parameters
@@ -166,4 +167,3 @@ def _unpickle(node: Node) -> Dataset[Any]:
 
 
 Dataset.read = Read(Dataset)
-

@@ -46,6 +46,7 @@ class Place:
     address: tuple[int, ...]
     cycle: int = 0
     worker: str | None = None
+    noun: str = "sample"  # what is at the address
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def placed(error: Located, place: Place) -> Located:
 
 
 def _failed(place: Place) -> str:
-    where = f"sample {_spell(place.address)}" + (f" of cycle {place.cycle}" if place.cycle else "")
+    where = f"{place.noun} {_spell(place.address)}" + (f" of cycle {place.cycle}" if place.cycle else "")
     return f"{place.stage} failed on {where}"
 
 

@@ -7,7 +7,7 @@ from flazy.plan.nodes import Node, RecordNode, spine_of
 from flazy.plan.planner import Chain, Physical, Step, plan, processes_of
 from flazy.plan.ranks import rank_of
 
-__all__ = ["explain", "spell"]
+__all__ = ["explain", "spell", "step"]
 
 
 def spell(root: Node) -> str:
@@ -46,8 +46,7 @@ def step(node: Node) -> str:
         case nodes.Transform():
             return f"transform({node.label})"
         case nodes.Batch():
-            kept = "" if node.drop_remainder else ", drop_remainder=False"
-            return f"batch({node.size}{kept})"
+            return _batching(node)
         case nodes.Shuffle():
             return f"shuffle({node.buffer_size or ''})"
         case nodes.Enumerate():
@@ -64,6 +63,19 @@ def step(node: Node) -> str:
             given = [] if node.num_shards is None else [f"{node.num_shards}, {node.index}"]
             return f"shard({', '.join(given + ([] if node.equal is None else [f'equal={node.equal!r}']))})"
     return f"{type(node).__name__.lower()}()"
+
+
+def _batching(node: nodes.Batch) -> str:
+    own = [] if node.fn is None else [f"fn={node.label}"]
+    return _call("batch", node.size, *own, *_kept(node))
+
+
+def _call(verb: str, *arguments: object) -> str:
+    return f"{verb}({', '.join(map(str, arguments))})"
+
+
+def _kept(node: nodes.Batch) -> list[str]:
+    return [] if node.drop_remainder else ["drop_remainder=False"]
 
 
 def _record(node: RecordNode) -> str:

@@ -56,9 +56,7 @@ def _start(node: Node) -> Length:
 
 def _after(node: Node, length: Length) -> Length:
     match node:
-        case nodes.Take():
-            return length if length is None else min(length, node.count)
-        case nodes.Sample():
+        case nodes.Take() | nodes.Sample():
             return length if length is None else min(length, node.count)
         case nodes.Skip():
             return length if length is None else max(0, length - node.count)

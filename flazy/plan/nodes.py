@@ -180,7 +180,6 @@ class Fetch(RecordNode):
     """An index to the item behind it; a full shuffle right behind it permutes the indices instead."""
 
 
-
 @node
 class ForEach(RecordNode):
     """Call for the side effect; the samples that come out are None, so nothing travels back."""
@@ -249,11 +248,13 @@ class Transform(StreamNode):
 
 @node
 class Batch(StreamNode):
-    """``size`` samples become one; ``default_dtype`` is what Python numbers become."""
+    """``size`` samples become one: by ``fn``, or stacked with Python numbers as ``default_dtype``."""
 
     size: int
     default_dtype: Any
     drop_remainder: bool
+    fn: Callable[[list[Any]], Any] | None = None
+    label: str = ""
     shard: Shard | None = None  # which of all batches these are, where a shard of them was moved upstream
 
 

@@ -122,6 +122,8 @@ def _batched(below: Physical, node: nodes.Batch) -> Physical:
     """
     if not isinstance(below, Chain) or not isinstance(below.where, Processes):
         return below
+    if node.fn is not None:
+        return below
     if not below.ordered or not all(op.one_to_one for op in below.ops):
         return below
     return replace(below, batching=Batching(node.size, node.default_dtype))

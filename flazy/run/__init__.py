@@ -2,6 +2,7 @@
 
 ==========  =============================================================================
 stages      one open stage each of the driver: iterate, address, close
+batches     stages that put samples together
 kept        stages that keep samples: shuffle, sample, cache
 joins       stages with several upstreams
 shards      a stage that keeps one part of the stream

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from flazy.plan import nodes
 from flazy.plan.length import length_of
 from flazy.plan.planner import Chain, Physical, Step, plan
-from flazy.run import joins, kept, stages
+from flazy.run import batches, joins, kept, stages
 from flazy.run.chains import ChainStage
 from flazy.run.shards import sharded
 from flazy.run.skips import Skips
@@ -30,7 +30,7 @@ class Opening(Protocol):
 
 
 SIMPLE: dict[type[nodes.Node], Callable[[Any, Stage], Stage]] = {
-    nodes.Batch: stages.BatchStage,
+    nodes.Batch: batches.BatchStage,
     nodes.Enumerate: stages.EnumerateStage,
     nodes.Skip: stages.SkipStage,
     nodes.Stride: stages.StrideStage,

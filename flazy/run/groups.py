@@ -88,6 +88,10 @@ class Group:
         """Count the samples."""
         return self._count
 
+    def samples(self) -> list[Any]:
+        """Give them all."""
+        return [sample for piece in self._pieces for sample in piece.samples()]
+
     def collate(self, default_dtype: DTypeLike | None) -> Any:
         """Make the batch.
 
@@ -102,7 +106,7 @@ class Group:
             return collate(self._pieces[0].samples(), default_dtype)
         filled = _in_one_block(self._pieces)
         if filled is None:
-            return collate([sample for piece in self._pieces for sample in piece.samples()], default_dtype)
+            return collate(self.samples(), default_dtype)
         first = filled[0]
         views = [view[first.first : first.first + self._count] for view in first.layout.views(first.lease.memory)]
         parts = zip(*(piece.beside for piece in filled), strict=True)

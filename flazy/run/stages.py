@@ -10,23 +10,21 @@ from __future__ import annotations
 import itertools
 import operator
 import sys
-import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from types import GeneratorType
 from typing import Any
 
-from flazy.errors import BatchError, EmptyDataset, FlazyError, SourceError
+from flazy.errors import EmptyDataset, FlazyError, SourceError
 from flazy.located import Place, cause_of, located
 from flazy.plan import nodes
 from flazy.plan.kernel import Cursor
 from flazy.plan.loops import INDEX
-from flazy.plan.shards import numbers_of
 from flazy.plan.sources import POSITIONED, taker
 from flazy.run.groups import Group, Rows
 from flazy.sample import Address
 
 __all__ = [
-    "BatchStage",
+    "Counted",
     "EnumerateStage",
     "Open",
     "RepeatStage",
@@ -207,33 +205,6 @@ class Counted(Stage):
     def address(self) -> Address:
         """The position."""
         return (self.position,)
-
-
-class BatchStage(Counted):
-    """Collect and collate."""
-
-    def __init__(self, node: nodes.Batch, upstream: Stage) -> None:
-        super().__init__(upstream)
-        self.node = node
-
-    def stream(self) -> Generator[Any, None, None]:
-        """Give batches; warn where the whole pass went into a remainder that is dropped."""
-        node = self.node
-        numbers = itertools.count() if node.shard is None else numbers_of(node.shard)
-        for number, group in zip(numbers, self.upstream.groups(node.size), strict=False):
-            if len(group) < node.size and node.drop_remainder:
-                if self.position < 0 and node.shard is None:
-                    dropped = f"batch({node.size}) dropped all {len(group)} samples of the pass, which fill no batch"
-                    warnings.warn(f"{dropped}; say drop_remainder=False to keep them", stacklevel=2)
-                return
-            self.position = number
-            try:
-                batch = group.collate(node.default_dtype)
-            except BatchError as error:
-                raise BatchError(f"batch({node.size}), batch {self.position}: {error}") from error.__cause__
-            del group  # the caller's batch is the only one that is held
-            yield batch
-            del batch
 
 
 class TransformStage(Counted):

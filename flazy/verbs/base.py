@@ -47,7 +47,7 @@ FOREIGN = {
     **dict.fromkeys(["drop_last", "drop_last_batch", "drop_last_if_not_full"],
                     'Flazy says drop_remainder=; of ranks, shard(equal="drop")'),
     "partial": "Flazy says drop_remainder=, the other way round",
-    **dict.fromkeys(["collate_fn", "batch_fn"], "Flazy stacks by structure; change samples in a map() before batch()"),
+    **dict.fromkeys(["collate_fn", "batch_fn"], "Flazy says .batch(n, fn=…)"),
     "batch_size": "Flazy says batch(size)",
     **dict.fromkeys(["deterministic", "in_order", "preserve_order", "output_order"], "Flazy says ordered="),
     **dict.fromkeys(["worker_init_fn", "initializer", "init_fn"], "Flazy says setup=, called once in each worker"),

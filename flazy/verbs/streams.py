@@ -6,19 +6,14 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from flazy.errors import EndlessDataset, InvalidArgument
 from flazy.plan import nodes
-from flazy.plan.functions import unstack
 from flazy.plan.length import length_of
 from flazy.plan.nodes import subplans
 from flazy.plan.order import differs
-from flazy.verbs.base import Planned, at_least, callable_named, dtype_of, seed_of, verb, whole
+from flazy.verbs.base import Planned, at_least, callable_named, seed_of, verb, whole
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike
-
     from flazy.datasets import Dataset
 
 __all__ = ["StreamVerbs", "needs_end"]
@@ -34,51 +29,6 @@ class StreamVerbs(Planned):
         ``fn`` is called once for each pass. Errors that come through it from upstream keep their place.
         """
         return self._over(nodes.Transform(self.node, fn, callable_named(fn, "transform")))
-
-    @verb
-    def batch(
-        self,
-        size: int,
-        default_dtype: DTypeLike | None = np.float32,
-        drop_remainder: bool = True,  # noqa: FBT001, FBT002 - as the specification has it
-    ) -> Dataset[Any]:
-        """Stack every ``size`` samples into one of the same structure, with a new first dimension.
-
-        Parameters
-        ----------
-        size
-            Samples a batch.
-        default_dtype
-            What Python's own int, float and bool become. The default is what models compute in. Arrays and numpy
-            scalars keep their dtype; None leaves numbers to numpy, so ints stay ints.
-        drop_remainder
-            Drop an incomplete last batch (default, so that every batch has one shape); False keeps it.
-
-        Raises
-        ------
-        BatchError
-            While iterating: samples of different structure or shape, or a number that ``default_dtype`` cannot hold.
-
-        Notes
-        -----
-        Samples may be dicts, tuples, arrays, numbers, strings and mixtures; lists become arrays; bytes and other
-        objects come in object arrays. A pass in which everything was dropped warns.
-
-        Examples
-        --------
-        >>> from flazy import Dataset
-        >>> for batch in Dataset(a=range(10), b=range(10, 20)).batch(4):
-        ...     print(batch)
-        {'a': array([0., 1., 2., 3.], dtype=float32), 'b': array([10., 11., 12., 13.], dtype=float32)}
-        {'a': array([4., 5., 6., 7.], dtype=float32), 'b': array([14., 15., 16., 17.], dtype=float32)}
-        """
-        count, dtype = at_least(1, size, "the batch size"), dtype_of(default_dtype)
-        return self._over(nodes.Batch(self.node, count, dtype, bool(drop_remainder)))
-
-    @verb
-    def unbatch(self) -> Dataset[Any]:
-        """Split each sample along the first dimension of its arrays: the inverse of `batch`."""
-        return self._over(nodes.Unbatch(self.node, unstack, "unbatch()"))
 
     @verb
     def enumerate(self, start: int = 0) -> Dataset[Any]:

@@ -43,6 +43,7 @@ class Callable:
         (lambda ds: ds.select_tuple("a"), "Dataset(range(0, 3)).select_tuple('a')"),
         (lambda ds: ds.batch(2).unbatch(), "Dataset(range(0, 3)).batch(2).unbatch()"),
         (lambda ds: ds.batch(2, drop_remainder=False), "Dataset(range(0, 3)).batch(2, drop_remainder=False)"),
+        (lambda ds: ds.batch(2, fn=augment), "Dataset(range(0, 3)).batch(2, fn=augment)"),
         (lambda ds: ds.shuffle().shuffle(5), "Dataset(range(0, 3)).shuffle().shuffle(5)"),
         (lambda ds: ds.sample(2).repeat().repeat(2), "Dataset(range(0, 3)).sample(2).repeat().repeat(2)"),
         (lambda ds: ds.enumerate().enumerate(3), "Dataset(range(0, 3)).enumerate().enumerate(3)"),
@@ -101,6 +102,7 @@ Physical plan (2 worker processes)
         (lambda ds: ds.map(augment, workers=2).skip(1).batch(4), "batch(4)"),
         (lambda ds: ds.map(augment).batch(4), "batch(4)"),
         (lambda ds: ds.map(augment, workers=2).batch(4).serial(), "batch(4)"),
+        (lambda ds: ds.map(augment, workers=2).batch(4, fn=augment), "batch(4, fn=augment), gathered"),
     ],
 )
 def test_explain_says_who_makes_a_batch(made, expected):

@@ -66,6 +66,7 @@ LETTERS = Dataset("abcdef", range(6)).map(lambda pair: pair[0])
         ),
         (lambda ds: ds.skip(1).transform(iter), [("b", (0,)), ("c", (1,)), ("d", (2,))]),
         (lambda ds: ds.skip(1).batch(2).map("".join), [("bc", (0,)), ("de", (1,))]),
+        (lambda ds: ds.skip(1).batch(2, fn="".join), [("bc", (0,)), ("de", (1,))]),
         (lambda ds: ds.batch(2).skip(1).unbatch().map(str), [("c", (1, 0)), ("d", (1, 1)), ("e", (2, 0))]),
         (lambda ds: ds.skip(1).prefetch(2), [("b", (1,)), ("c", (2,)), ("d", (3,))]),
         (lambda ds: ds.skip(1).cache(), [("b", (1,)), ("c", (2,)), ("d", (3,))]),
@@ -162,6 +163,7 @@ def test_cycle_counts_passes_and_repetitions(dataset, at_0, at_2):
         (lambda ds: ds[2:5], 5),
         (lambda ds: ds[::4].take(2), 5),
         (lambda ds: ds.batch(3).take(2), 6),
+        (lambda ds: ds.batch(3, fn=sum).take(2), 6),
         (lambda ds: ds.shuffle(4).take(1), 5),
         (lambda ds: ds.prefetch(3).take(2), 2),
         (lambda ds: ds.enumerate().map(str).take(2), 2),
@@ -176,7 +178,10 @@ def test_no_more_is_asked_for_than_is_needed(made, asked):
     assert asked == len(source.asked)
 
 
-@pytest.mark.parametrize("made", [lambda ds: ds[::4], lambda ds: ds.map(str), lambda ds: ds.batch(4), lambda ds: ds])
+@pytest.mark.parametrize(
+    "made",
+    [lambda ds: ds[::4], lambda ds: ds.map(str), lambda ds: ds.batch(4), lambda ds: ds],
+)
 def test_nothing_is_asked_for_before_it_is_wanted(made):
     source = Counted()
     running = iter(made(Dataset(source)))

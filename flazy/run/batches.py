@@ -1,0 +1,86 @@
+"""Stages that put samples together."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Generator, Iterator
+from typing import Any
+
+from flazy.errors import BatchError, SampleError
+from flazy.located import Place, cause_of, located
+from flazy.plan import nodes
+from flazy.plan.explain import step
+from flazy.plan.shards import numbers_of
+from flazy.run.groups import Group
+from flazy.run.stages import Counted, Stage
+
+__all__ = ["BatchStage", "Batches"]
+
+
+class Batches(Counted):
+    """A stage that gives batches: what they have in common when one of them cannot be made, and at the end."""
+
+    noun = "batch"
+
+    def __init__(self, node: nodes.StreamNode, upstream: Stage) -> None:
+        super().__init__(upstream)
+        self.name = step(node)
+        self.numbers: Iterator[int] = itertools.count()
+
+    def batch(self, samples: Any) -> Any:
+        """Make the next batch; what is wrong with its samples is said with the stage and its number.
+
+        The caller holds neither samples nor batch afterwards: their memory may be waited for.
+        """
+        self.position = next(self.numbers)
+        try:
+            return self.made(samples)
+        except SampleError:
+            raise
+        except BatchError as error:
+            raise BatchError(f"{self.name}, {self.noun} {self.position}: {error}") from error.__cause__
+
+    def made(self, samples: Any) -> Any:
+        """Make a batch."""
+        raise NotImplementedError
+
+    def dropped(self, count: int) -> None:
+        """Warn where the whole pass went into a remainder that is dropped."""
+        if self.position < 0 and count:
+            dropped = f"{self.name} dropped all {count} samples of the pass, which fill no {self.noun}"
+            warnings.warn(f"{dropped}; say drop_remainder=False to keep them", stacklevel=3)
+
+
+class BatchStage(Batches):
+    """One group of samples after the other."""
+
+    def __init__(self, node: nodes.Batch, upstream: Stage) -> None:
+        super().__init__(node, upstream)
+        self.node = node
+        if node.shard is not None:
+            self.numbers = numbers_of(node.shard)
+
+    def stream(self) -> Generator[Any, None, None]:
+        """Give batches."""
+        for group in self.upstream.groups(self.node.size):
+            if len(group) < self.node.size and self.node.drop_remainder:
+                if self.node.shard is None:  # of several shards some may well have no batch
+                    self.dropped(len(group))
+                return
+            batch = self.batch(group)
+            del group  # the caller's batch is the only one that is held
+            yield batch
+            del batch
+
+    def made(self, samples: Group) -> Any:
+        """Collate, or have the user's function do it."""
+        if self.node.fn is None:
+            return samples.collate(self.node.default_dtype)
+        try:
+            return self.node.fn(samples.samples())
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            place = Place(self.name, self.address, self.cycle, noun=self.noun)
+            raise located(cause_of(error), place) from error
