@@ -5,17 +5,20 @@ dict, tuple, named tuple    the same, part by part
 array                       stacked; all shapes equal, dtype kept (promoted where they differ)
 numpy scalar                array of that dtype
 int, float, bool            array of ``default_dtype``, exactly, or an error
-list                        made an array first, so equally long lists of numbers stack
+list                        made an array first, so equally long lists of numbers stack; of lists, an empty one is
+                            taken for what the others are
 str                         ``U`` array (object where a NUL at the end would be lost)
 bytes and everything else   object array
 ==========================  =================================================================
+
+What becomes of the arrays of one leaf is the business of a `Stacked`, or of a class of ``leaves.py`` in its place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -23,7 +26,20 @@ from numpy.typing import DTypeLike
 from flazy.dtypes import family
 from flazy.errors import BatchError
 
-__all__ = ["Batching", "collate", "is_settled", "is_uniform", "shape_of", "type_of"]
+__all__ = [
+    "STACKED",
+    "Batching",
+    "Stacked",
+    "at",
+    "collate",
+    "common_dtype",
+    "fits",
+    "is_settled",
+    "is_uniform",
+    "shape_of",
+    "two",
+    "type_of",
+]
 
 NUMBERS = {int, float, bool}
 EXACT_FLOAT64 = 2**53
@@ -43,7 +59,36 @@ class Batching:
         return collate(rows, self.default_dtype)
 
 
-def collate(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str = "") -> Any:
+@dataclass(frozen=True, slots=True)
+class Stacked:
+    """How the arrays of one leaf become one: stacked along a new first dimension."""
+
+    verb: ClassVar[str] = "batch"
+
+    @property
+    def options(self) -> list[str]:
+        """Spell what was asked for besides the size."""
+        return []
+
+    def below(self, names: Collection[Any], key: str) -> Mapping[Any, Stacked]:
+        """Say for each part of the structure at ``key`` how its arrays become one."""
+        return dict.fromkeys(names, self)
+
+    def joined(self, rows: Sequence[Any], key: str) -> Any:
+        """Make one array, or what stands for it, of those at ``key``."""
+        if len({row.shape for row in rows}) > 1:
+            raise BatchError(
+                f"{at(key)}arrays of different shapes do not stack: {two(rows, lambda row: row.shape)}; "
+                "pad them with padded_batch(), or crop them in a map() before"
+            )
+        common_dtype(rows, key)
+        return np.ma.stack(rows) if any(isinstance(row, np.ma.MaskedArray) for row in rows) else _stacked(rows)
+
+
+STACKED = Stacked()
+
+
+def collate(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str = "", leaves: Stacked = STACKED) -> Any:
     """Stack samples of one structure.
 
     Parameters
@@ -54,6 +99,8 @@ def collate(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str = "")
         What Python's int, float and bool become; None leaves it to numpy (ints stay integers).
     key
         Where in the sample ``rows`` lie, for messages.
+    leaves
+        What becomes of arrays.
 
     Raises
     ------
@@ -65,19 +112,19 @@ def collate(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str = "")
     if kinds <= NUMBERS:
         return _numbers(rows, default_dtype, key)
     if isinstance(first, Mapping):
-        return _mappings(rows, default_dtype, key)
+        return _mappings(rows, default_dtype, key, leaves)
     if isinstance(first, tuple):
-        return _tuples(rows, default_dtype, key)
+        return _tuples(rows, default_dtype, key, leaves)
     if kinds == {list}:
-        return _arrays([_listed(row, default_dtype, key) for row in rows], key)
+        return leaves.joined(_lists(rows, default_dtype, key), key)
     if all(issubclass(kind, np.ndarray) for kind in kinds):
-        return _arrays(rows, key)
+        return leaves.joined(rows, key)
     if all(issubclass(kind, np.generic) or kind in NUMBERS for kind in kinds):
         return _scalars(rows, key)
     if kinds == {str}:
         return np.array(rows, dtype=object if any(row.endswith("\0") for row in rows) else None)
     if len(kinds) > 1 and (any(map(_structured, kinds)) or kinds & {str, bytes, list, *NUMBERS}):
-        raise BatchError(f"{_at(key)}samples are of different kinds: {_two(rows, lambda row: type(row).__name__)}")
+        raise BatchError(f"{at(key)}samples are of different kinds: {two(rows, lambda row: type(row).__name__)}")
     return _objects(rows)
 
 
@@ -136,42 +183,49 @@ def _rebuilt(like: tuple[Any, ...], parts: list[Any]) -> tuple[Any, ...]:
     return type(like)(*parts) if hasattr(like, "_fields") else tuple(parts)
 
 
-def _mappings(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str) -> dict[Any, Any]:
+def _mappings(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str, leaves: Stacked) -> dict[Any, Any]:
     names = rows[0].keys()
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            raise BatchError(f"{_at(key)}sample {number} of the batch is a {type(row).__name__}, sample 0 a dict")
+            raise BatchError(f"{at(key)}sample {number} of the batch is a {type(row).__name__}, sample 0 a dict")
         if row.keys() != names:
             odd = names ^ row.keys()
             differ = ", ".join(sorted(map(repr, odd)))
-            raise BatchError(f"{_at(key)}sample {number} of the batch and sample 0 differ in the keys {differ}")
-    return {name: collate([row[name] for row in rows], default_dtype, f"{key}[{name!r}]") for name in rows[0]}
+            raise BatchError(f"{at(key)}sample {number} of the batch and sample 0 differ in the keys {differ}")
+    below = leaves.below(names, key)
+    return {
+        name: collate([row[name] for row in rows], default_dtype, f"{key}[{name!r}]", below[name]) for name in rows[0]
+    }
 
 
-def _tuples(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str) -> tuple[Any, ...]:
+def _tuples(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str, leaves: Stacked) -> tuple[Any, ...]:
     size = len(rows[0])
     for number, row in enumerate(rows):
         if not isinstance(row, tuple) or len(row) != size:
             what = f"a tuple of {len(row)}" if isinstance(row, tuple) else f"a {type(row).__name__}"
-            raise BatchError(f"{_at(key)}sample {number} of the batch is {what}, sample 0 a tuple of {size}")
-    parts = [collate(column, default_dtype, f"{key}[{place}]") for place, column in enumerate(zip(*rows, strict=True))]
+            raise BatchError(f"{at(key)}sample {number} of the batch is {what}, sample 0 a tuple of {size}")
+    below = leaves.below(range(size), key)
+    columns = enumerate(zip(*rows, strict=True))
+    parts = [collate(column, default_dtype, f"{key}[{place}]", below[place]) for place, column in columns]
     return _rebuilt(rows[0], parts)
 
 
-def _arrays(rows: Sequence[Any], key: str) -> Any:
-    if len({row.shape for row in rows}) > 1:
-        raise BatchError(
-            f"{_at(key)}arrays of different shapes do not stack: {_two(rows, lambda row: row.shape)}; "
-            "pad or crop them in a map() before"
-        )
+def common_dtype(rows: Sequence[Any], key: str) -> np.dtype[Any]:
+    """Give the dtype that holds the values of all arrays."""
+    dtypes = dict.fromkeys([row.dtype for row in rows])
     try:
-        if len({row.dtype.kind in "US" for row in rows}) > 1:
+        if len({dtype.kind in "US" for dtype in dtypes}) > 1:
             raise TypeError  # noqa: TRY301 - numpy would write the numbers as text
-        return np.ma.stack(rows) if any(isinstance(row, np.ma.MaskedArray) for row in rows) else _stacked(rows)
+        return np.result_type(*dtypes)
     except TypeError:
-        different = _two(rows, lambda row: row.dtype)
-        raise BatchError(f"{_at(key)}arrays of different kinds do not stack: {different}") from None
+        different = two(rows, lambda row: row.dtype)
+        raise BatchError(f"{at(key)}arrays of different kinds do not stack: {different}") from None
 
+
+def _lists(rows: Sequence[list[Any]], default_dtype: DTypeLike | None, key: str) -> list[Any]:
+    made = [_listed(row, default_dtype, key) for row in rows]
+    full = next((array for array in made if len(array)), None)
+    return made if full is None else [array if len(array) else full[:0] for array in made]
 
 
 def _stacked(rows: Sequence[Any]) -> Any:
@@ -192,7 +246,7 @@ def _listed(row: list[Any], default_dtype: DTypeLike | None, key: str) -> Any:
         array = np.array(row)
     except ValueError:
         raise BatchError(
-            f"{_at(key)}a list of parts that differ in length is no array; pad it in a map() before"
+            f"{at(key)}a list of parts that differ in length is no array; pad it in a map() before"
         ) from None
     if array.dtype.kind in "biuf" and set(map(type, _leaves(row))) <= NUMBERS:
         return _numbers(list(_leaves(row)), default_dtype, key).reshape(array.shape)
@@ -213,8 +267,8 @@ def _scalars(rows: Sequence[Any], key: str) -> Any:
             raise TypeError  # noqa: TRY301 - numpy would write the numbers as text
         return np.array(rows, dtype=np.result_type(*rows))
     except (TypeError, OverflowError) as error:
-        different = str(error) or _two(rows, lambda row: type(row).__name__)
-        raise BatchError(f"{_at(key)}scalars of different kinds do not stack: {different}") from None
+        different = str(error) or two(rows, lambda row: type(row).__name__)
+        raise BatchError(f"{at(key)}scalars of different kinds do not stack: {different}") from None
 
 
 def _numbers(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str) -> Any:
@@ -228,9 +282,9 @@ def _numbers(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str) -> 
         except (TypeError, ValueError, OverflowError):
             made = None
     if made is None or not _faithful(plain, made, rows):
-        bad = next((row for row in rows if not _fits(row, dtype)), rows[0])
+        bad = next((row for row in rows if not fits(row, dtype)), rows[0])
         raise BatchError(
-            f"{_at(key)}{bad!r} does not fit into default_dtype={dtype}; say batch(…, default_dtype=None) to keep "
+            f"{at(key)}{bad!r} does not fit into default_dtype={dtype}; say batch(…, default_dtype=None) to keep "
             "numpy's own choice, or make it an array in a map() before"
         )
     return made
@@ -242,15 +296,16 @@ def _faithful(plain: Any, made: Any, rows: Sequence[Any]) -> bool:
         if not bool((np.isfinite(made) == np.isfinite(plain)).all()):
             return False
         # Among floats, ints (the array was promoted) must still be exact.
-        return int not in set(map(type, rows)) or all(_fits(row, made.dtype) for row in rows)
+        return int not in set(map(type, rows)) or all(fits(row, made.dtype) for row in rows)
     if plain.dtype.kind not in "biuf" or made.dtype.kind not in "biuf":
-        return plain.dtype.kind == "b" or all(_fits(row, made.dtype) for row in rows)
+        return plain.dtype.kind == "b" or all(fits(row, made.dtype) for row in rows)
     if plain.dtype.kind in "iu" and made.dtype.kind == "f" and len(rows) and abs(plain).max() > EXACT_FLOAT64:
-        return all(_fits(row, made.dtype) for row in rows)
+        return all(fits(row, made.dtype) for row in rows)
     return bool((made == plain).all())
 
 
-def _fits(row: Any, dtype: np.dtype[Any]) -> bool:
+def fits(row: Any, dtype: np.dtype[Any]) -> bool:
+    """Say whether a dtype holds a value: exactly, but that floats may be rounded to a smaller float."""
     try:
         with np.errstate(all="ignore"):
             made = np.array([row]).astype(dtype).item(0)
@@ -268,11 +323,13 @@ def _objects(rows: Sequence[Any]) -> Any:
     return made
 
 
-def _at(key: str) -> str:
+def at(key: str) -> str:
+    """Begin a message with where in the sample it was."""
     return f"key {key[1:-1] if key.count('[') == 1 else key}: " if key else ""
 
 
-def _two(rows: Sequence[Any], what: Any) -> str:
+def two(rows: Sequence[Any], what: Any) -> str:
+    """Tell what two samples of the batch are that differ in it."""
     first = what(rows[0])
     number = next((number for number, row in enumerate(rows) if what(row) != first), 0)
     return f"{first} (sample 0 of the batch) and {what(rows[number])} (sample {number})"

@@ -166,7 +166,7 @@ def test_integers_are_exact_or_refused(rows):
     ("rows", "message"),
     [
         ([np.zeros(2), np.zeros(3)], r"different shapes.*\(2,\) \(sample 0 of the batch\) and \(3,\) \(sample 1\)"),
-        ([{"x": np.zeros((2, 3))}, {"x": np.zeros((2, 4))}], r"key 'x': .*\(2, 3\).*and \(2, 4\).*pad or crop"),
+        ([{"x": np.zeros((2, 3))}, {"x": np.zeros((2, 4))}], r"key 'x': .*\(2, 3\).*padded_batch\(\), or crop"),
         ([{"x": (1, np.zeros(1))}, {"x": (2, np.zeros(2))}], r"key \['x'\]\[1\]: .*\(1,\).*\(2,\)"),
         ([(np.zeros(1),), (np.zeros(2),)], r"key 0: .*\(1,\).*\(2,\)"),
         ([[1], [1, 2]], r"different shapes.*\(1,\).*\(2,\)"),

@@ -17,7 +17,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "flazy"
 
-BASE = ("errors", "sample", "located", "collate", "dtypes", "ragged")
+BASE = ("errors", "sample", "located", "collate", "dtypes", "ragged", "leaves")
 
 # What a package may import of Flazy, besides its own modules.  From the top floor down.
 FLOORS: dict[str, tuple[str, ...]] = {
@@ -36,7 +36,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "transport": ("errors", "sample", "collate", "dtypes"),
     "plan": BASE,
     "core": (),
-    "collate": ("errors", "dtypes", "ragged"),
+    "leaves": ("collate", "errors", "ragged"),
+    "collate": ("errors", "dtypes"),
     "dtypes": ("errors",),
     "located": ("errors",),
     "sample": ("ragged",),

@@ -67,7 +67,7 @@ def step(node: Node) -> str:
 
 def _batching(node: nodes.Batch) -> str:
     own = [] if node.fn is None else [f"fn={node.label}"]
-    return _call("batch", node.size, *own, *_kept(node))
+    return _call(node.leaves.verb, node.size, *own, *node.leaves.options, *_kept(node))
 
 
 def _call(verb: str, *arguments: object) -> str:

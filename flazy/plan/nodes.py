@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import FrozenInstanceError, dataclass
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
+from flazy.collate import STACKED, Stacked
 from flazy.plan.policy import Policy
 from flazy.plan.where import Where
 
@@ -248,11 +249,12 @@ class Transform(StreamNode):
 
 @node
 class Batch(StreamNode):
-    """``size`` samples become one: by ``fn``, or stacked with Python numbers as ``default_dtype``."""
+    """``size`` samples become one: by ``fn``, or arrays as ``leaves`` says and numbers as ``default_dtype``."""
 
     size: int
     default_dtype: Any
     drop_remainder: bool
+    leaves: Stacked = STACKED
     fn: Callable[[list[Any]], Any] | None = None
     label: str = ""
     shard: Shard | None = None  # which of all batches these are, where a shard of them was moved upstream

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from flazy.collate import Batching
+from flazy.collate import STACKED, Batching
 from flazy.plan import nodes
 from flazy.plan.kernel import Op
 from flazy.plan.loops import MOST_FLATMAPS
@@ -122,7 +122,7 @@ def _batched(below: Physical, node: nodes.Batch) -> Physical:
     """
     if not isinstance(below, Chain) or not isinstance(below.where, Processes):
         return below
-    if node.fn is not None:
+    if node.fn is not None or node.leaves != STACKED:
         return below
     if not below.ordered or not all(op.one_to_one for op in below.ops):
         return below

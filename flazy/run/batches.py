@@ -76,7 +76,7 @@ class BatchStage(Batches):
     def made(self, samples: Group) -> Any:
         """Collate, or have the user's function do it."""
         if self.node.fn is None:
-            return samples.collate(self.node.default_dtype)
+            return samples.collate(self.node.default_dtype, self.node.leaves)
         try:
             return self.node.fn(samples.samples())
         except KeyboardInterrupt:

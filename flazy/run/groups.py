@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import DTypeLike
 
-from flazy.collate import collate
+from flazy.collate import STACKED, Stacked, collate
 from flazy.errors import ProtocolError
 from flazy.transport.arena import Lease
 from flazy.transport.layout import Layout
@@ -92,8 +92,8 @@ class Group:
         """Give them all."""
         return [sample for piece in self._pieces for sample in piece.samples()]
 
-    def collate(self, default_dtype: DTypeLike | None) -> Any:
-        """Make the batch.
+    def collate(self, default_dtype: DTypeLike | None, leaves: Stacked = STACKED) -> Any:
+        """Make the batch; workers make, or fill, none but of arrays that are stacked.
 
         Raises
         ------
@@ -103,10 +103,10 @@ class Group:
         if self._whole is not None:
             return self._whole.batch
         if len(self._pieces) == 1 and isinstance(self._pieces[0], Rows):
-            return collate(self._pieces[0].samples(), default_dtype)
+            return collate(self._pieces[0].samples(), default_dtype, leaves=leaves)
         filled = _in_one_block(self._pieces)
         if filled is None:
-            return collate(self.samples(), default_dtype)
+            return collate(self.samples(), default_dtype, leaves=leaves)
         first = filled[0]
         views = [view[first.first : first.first + self._count] for view in first.layout.views(first.lease.memory)]
         parts = zip(*(piece.beside for piece in filled), strict=True)

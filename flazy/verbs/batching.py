@@ -1,14 +1,26 @@
-"""Verbs that put samples together for models; they run in the caller's process, behind the parallel stages."""
+"""Verbs that put samples together for models; they run in the caller's process, behind the parallel stages.
+
+==============  ==============================================================================
+samples         verb
+==============  ==============================================================================
+of one shape    ``batch``: stacked
+of any shape    ``padded_batch``: filled up to the longest
+of any length   ``ragged_batch``: end to end, without padding
+==============  ==============================================================================
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flazy.collate import STACKED
+from flazy.leaves import EndToEnd
 from flazy.plan import nodes
 from flazy.plan.functions import unstack
+from flazy.verbs.arguments import padded
 from flazy.verbs.base import Planned, at_least, callable_named, dtype_of, verb
 
 if TYPE_CHECKING:
@@ -69,7 +81,8 @@ class BatchVerbs(Planned):
         Notes
         -----
         Samples may be dicts, tuples, arrays, numbers, strings and mixtures; lists become arrays; bytes and other
-        objects come in object arrays. A pass in which everything was dropped warns.
+        objects come in object arrays. A pass in which everything was dropped warns. For arrays of different shapes
+        there are `padded_batch` and `ragged_batch`.
 
         Examples
         --------
@@ -83,14 +96,119 @@ class BatchVerbs(Planned):
         """
         count, dtype = at_least(1, size, "the batch size"), dtype_of(default_dtype)
         label = "" if fn is None else callable_named(fn, "batch")
-        return self._over(nodes.Batch(self.node, count, dtype, bool(drop_remainder), fn, label))
+        return self._over(nodes.Batch(self.node, count, dtype, bool(drop_remainder), STACKED, fn, label))
+
+    @verb
+    def padded_batch(
+        self,
+        size: int,
+        pad: Any = 0,
+        *,
+        length: Any = None,
+        multiple_of: Any = None,
+        default_dtype: DTypeLike | None = np.float32,
+        drop_remainder: bool = True,
+    ) -> Dataset[Any]:
+        """Batch arrays of different shapes: each is filled up at its end to the longest of the batch.
+
+        Parameters
+        ----------
+        size
+            Samples a batch.
+        pad
+            What to fill up with: one value, or a dict (tuple) of values like the sample, for leaves that differ:
+            ``pad={"tokens": 0, "labels": -100}``. A key that is not there has 0. A leaf's dtype must hold its pad as it
+            is: -100 fits no uint8. Text takes ``""``.
+        length
+            Fill the first axis up to this instead of the longest, so that all batches have one shape; one for all
+            arrays, or by key, as ``pad``. None (default): the longest of the batch.
+        multiple_of
+            Round the first axis up to a multiple of this, so that a compiled model sees few shapes; one for all
+            arrays, or by key, as ``pad``. None (default): do not.
+        default_dtype, drop_remainder
+            As for `batch`.
+
+        Raises
+        ------
+        BatchError
+            While iterating: an array longer than ``length``, a pad that does not fit, arrays with different numbers of
+            dimensions, and what `batch` refuses. The message has batch, sample and key.
+
+        Notes
+        -----
+        Every axis of every array is filled up, as far as sizes differ; lists of numbers are arrays. Numbers, text and
+        everything else are batched as by `batch`. The batch does not say where padding begins: let a `map` before add
+        the length or a mask (a mask of ones is padded with zeros), or use `ragged_batch`. ``length`` and
+        ``multiple_of`` are for the first axis of an array, not for the batch, and where samples hold arrays that are
+        not sequences, give them by key.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from flazy import Dataset
+        >>> tokens = [np.array([5, 2, 7]), np.array([1])]
+        >>> texts = Dataset(tokens=tokens, labels=tokens, id=[0, 1])
+        >>> texts.padded_batch(2, pad={"labels": -100}).first()["labels"]
+        array([[   5,    2,    7],
+               [   1, -100, -100]])
+        >>> texts.padded_batch(2, multiple_of={"tokens": 8}).shape()
+        {'tokens': (2, 8), 'labels': (2, 3), 'id': (2,)}
+        """
+        count, dtype = at_least(1, size, "the batch size"), dtype_of(default_dtype)
+        leaves = padded(pad, length, multiple_of)
+        return self._over(nodes.Batch(self.node, count, dtype, bool(drop_remainder), leaves))
+
+    @verb
+    def ragged_batch(
+        self,
+        size: int,
+        *,
+        keys: Iterable[Any] | None = None,
+        default_dtype: DTypeLike | None = np.float32,
+        drop_remainder: bool = True,
+    ) -> Dataset[Any]:
+        """Batch arrays of different lengths without padding: end to end, with a note of where each begins.
+
+        Parameters
+        ----------
+        size
+            Samples a batch.
+        keys
+            Which parts of a dict (or positions of a tuple) shall be ragged; the others are stacked as by `batch`. None
+            (default): every array that has a dimension.
+        default_dtype, drop_remainder
+            As for `batch`.
+
+        Raises
+        ------
+        BatchError
+            While iterating: arrays that differ in more than their first dimension, and what `batch` refuses.
+
+        Notes
+        -----
+        Such arrays become a `flazy.Ragged`, also in a batch where they happen to be equally long, so that a model sees
+        one type. Lists of numbers are arrays; numbers, text and arrays without dimensions are batched as by `batch`.
+        `unbatch` gives the rows back.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from flazy import Dataset
+        >>> texts = Dataset(tokens=[np.array([5, 2, 7]), np.array([1])], label=[0, 1])
+        >>> batch = texts.ragged_batch(2).first()
+        >>> batch["tokens"].values, batch["tokens"].offsets, batch["label"]
+        (array([5, 2, 7, 1]), array([0, 3, 4]), array([0., 1.], dtype=float32))
+        """
+        count, dtype = at_least(1, size, "the batch size"), dtype_of(default_dtype)
+        leaves = EndToEnd(None if keys is None else (keys,) if isinstance(keys, str) else tuple(keys))
+        return self._over(nodes.Batch(self.node, count, dtype, bool(drop_remainder), leaves))
 
     @verb
     def unbatch(self) -> Dataset[Any]:
-        """Split each sample along the first dimension of its arrays.
+        """Split each sample along the first dimension of its arrays, or into the rows of a `Ragged`.
 
-        It is the inverse of `batch`: arrays come as they went in, as views of the batch; Python's
-        own numbers and text as numpy's scalars.
+        It is the inverse of `batch` and `ragged_batch`: arrays come as they went in, as views of the batch; Python's
+        own numbers and text as numpy's scalars. Rows of `padded_batch` keep their padding.
 
         Raises
         ------

@@ -44,6 +44,13 @@ class Callable:
         (lambda ds: ds.batch(2).unbatch(), "Dataset(range(0, 3)).batch(2).unbatch()"),
         (lambda ds: ds.batch(2, drop_remainder=False), "Dataset(range(0, 3)).batch(2, drop_remainder=False)"),
         (lambda ds: ds.batch(2, fn=augment), "Dataset(range(0, 3)).batch(2, fn=augment)"),
+        (lambda ds: ds.padded_batch(2), "Dataset(range(0, 3)).padded_batch(2)"),
+        (
+            lambda ds: ds.padded_batch(2, {"a": -1}, length=5, multiple_of=8),
+            "Dataset(range(0, 3)).padded_batch(2, pad={'a': -1}, length=5, multiple_of=8)",
+        ),
+        (lambda ds: ds.ragged_batch(2).ragged_batch(2, keys="a"),
+         "Dataset(range(0, 3)).ragged_batch(2).ragged_batch(2, keys=['a'])"),
         (lambda ds: ds.shuffle().shuffle(5), "Dataset(range(0, 3)).shuffle().shuffle(5)"),
         (lambda ds: ds.sample(2).repeat().repeat(2), "Dataset(range(0, 3)).sample(2).repeat().repeat(2)"),
         (lambda ds: ds.enumerate().enumerate(3), "Dataset(range(0, 3)).enumerate().enumerate(3)"),
@@ -103,6 +110,7 @@ Physical plan (2 worker processes)
         (lambda ds: ds.map(augment).batch(4), "batch(4)"),
         (lambda ds: ds.map(augment, workers=2).batch(4).serial(), "batch(4)"),
         (lambda ds: ds.map(augment, workers=2).batch(4, fn=augment), "batch(4, fn=augment), gathered"),
+        (lambda ds: ds.map(augment, workers=2).padded_batch(4), "padded_batch(4), gathered"),
     ],
 )
 def test_explain_says_who_makes_a_batch(made, expected):

@@ -39,6 +39,8 @@ UNKNOWN = Dataset(lambda: iter(range(10)))
         (TEN.batch(4), 2),
         (TEN.batch(4, drop_remainder=False), 3),
         (TEN.batch(4, fn=same), 2),
+        (TEN.padded_batch(4), 2),
+        (TEN.ragged_batch(4, drop_remainder=False), 3),
         (TEN.take(3), 3),
         (TEN.take(30), 10),
         (UNKNOWN.take(3), None),
