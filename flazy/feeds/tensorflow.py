@@ -39,7 +39,7 @@ NUMBERS = {"b": tf.bool, "i": tf.int64, "f": tf.float32, "c": tf.complex64}
 KINDS = "biufc"
 
 
-def tensorflow_dataset(passes: Passes, signature: Any, *, free: bool, length: float | None) -> Any:
+def tensorflow_dataset(passes: Passes, signature: Any, *, free: int, length: float | None) -> Any:
     """Make a ``tf.data.Dataset``.
 
     Parameters
@@ -49,7 +49,7 @@ def tensorflow_dataset(passes: Passes, signature: Any, *, free: bool, length: fl
     signature
         ``tf.TensorSpec`` in the structure of the samples, or None.
     free
-        Leave the first dimension of every array open; without a signature.
+        So many first dimensions of every array are left open; without a signature.
     length
         Samples of a pass, ``math.inf`` for no end, None where it is unknown.
     """
@@ -94,7 +94,7 @@ class _Samples:
 # What samples look like -------------------------------------------------------------------------------------------
 
 
-def signature_of(sample: Any, key: str = "", *, free: bool = False) -> Any:
+def signature_of(sample: Any, key: str = "", *, free: int = 0) -> Any:
     """Give the ``tf.TensorSpec`` of every leaf of a sample, in its structure.
 
     Raises
@@ -112,7 +112,7 @@ def signature_of(sample: Any, key: str = "", *, free: bool = False) -> Any:
     except (TypeError, ValueError) as error:
         reason = f"{_at(key)}{_short(sample)} has no tensor ({error})"
         raise InvalidType(f"{reason}; change it in a map(), or leave it out with select()") from error
-    return tf.TensorSpec([None, *array.shape[1:]] if free and array.ndim else array.shape, dtype)
+    return tf.TensorSpec([*[None] * min(free, array.ndim), *array.shape[free:]], dtype)
 
 
 def _dtype(array: np.ndarray[Any, Any], *, python: bool) -> Any:

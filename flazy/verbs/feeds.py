@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flazy.errors import MissingExtra
 from flazy.feeds.passes import Passes
+from flazy.leaves import Padded
 from flazy.plan import nodes
 from flazy.plan.length import known_length, length_of
 from flazy.plan.nodes import Node, spine_of
@@ -18,6 +19,8 @@ from flazy.run.runs import Run
 from flazy.verbs.base import Planned, at_least, verb
 
 __all__ = ["FeedVerbs", "PassOpener", "feed", "on_device"]
+
+EVERY = 64  # dimensions: as many as numpy has
 
 
 class FeedVerbs(Planned):
@@ -35,7 +38,7 @@ class FeedVerbs(Planned):
         signature
             A structure of ``tf.TensorSpec``. None (default) takes structure, dtypes and shapes from the first sample,
             which is run now, once: the first iteration goes on with that pass. Where the plan batches, the first
-            dimension of every array is left open.
+            dimension of every array is left open, and where it pads, every dimension.
 
         Returns
         -------
@@ -59,8 +62,8 @@ class FeedVerbs(Planned):
         `FeedError` for a sample that does not fit the signature. TensorFlow pulls from threads of its own, so stages
         without workers run there.
 
-        "Where the plan batches" is: a `batch` with no `unbatch`, `flatmap` or `transform` after it. A `map` after it
-        is taken to keep the rows; a dimension too many left open does no harm.
+        "Where the plan batches" is: a `batch`, or a verb like it, with no `unbatch`, `flatmap` or `transform` after
+        it. A `map` after it is taken to keep the rows; a dimension too many left open does no harm.
 
         Where ``len(dataset)`` is known, so is TensorFlow's cardinality. Where it is not, Keras warns at the end of an
         epoch that the input ran out; ``repeat()`` and ``steps_per_epoch=`` avoid that, and a ``repeat()`` before a
@@ -72,7 +75,7 @@ class FeedVerbs(Planned):
         """
         feed = importlib.import_module("flazy.feeds.tensorflow")
         passes = Passes(functools.partial(open_at, self.node), self._coming)
-        return feed.tensorflow_dataset(passes, signature, free=_batches(self.node), length=length_of(self.node))
+        return feed.tensorflow_dataset(passes, signature, free=_free(self.node), length=length_of(self.node))
 
     @verb
     def torch(self, device: Any = None, *, pin_memory: bool = False, prefetch: int = 2) -> Any:
@@ -186,13 +189,15 @@ def _opens(node: Node, rank: Rank | None) -> PassOpener:
     return PassOpener(node)
 
 
-def _batches(root: Node) -> bool:
-    """Say whether samples are batches, as far as the plan tells."""
+def _free(root: Node) -> int:
+    """Count the first dimensions that may differ between samples, as far as the plan tells."""
     first, *rest = spine_of(root)
     for node in reversed(rest):
         match node:
+            case nodes.Batch(leaves=Padded()):
+                return EVERY
             case nodes.Batch():
-                return True
+                return 1
             case nodes.FlatMap() | nodes.Transform():  # unbatch() is a flatmap
-                return False
-    return any(_batches(branch) for branch in first.upstreams)
+                return 0
+    return max(map(_free, first.upstreams), default=0)

@@ -146,6 +146,8 @@ def rows(batch):
         (lambda ds: ds.batch(4).take(2).repeat(2).skip(1).shuffle(3).prefetch(1), [None, 2]),
         (lambda ds: Dataset.concat([ds.batch(4), ds.batch(2)]), [None, 2]),
         (lambda ds: ds.batch(2).batch(2), [None, 2, 2]),
+        (lambda ds: ds.padded_batch(2), [None, None]),
+        (lambda ds: ds.padded_batch(2) + ds.batch(2), [None, None]),
         (lambda ds: ds.batch(4).unbatch(), [2]),
         (lambda ds: ds.batch(4).transform(lambda batches: batches), [4, 2]),
     ],
@@ -154,6 +156,12 @@ def test_first_dimension_is_free_where_the_plan_batches(made, shape):
     dataset = made(Dataset(x=np.zeros((9, 2)))).tensorflow()
 
     assert dataset.element_spec == {"x": tf.TensorSpec(shape, tf.float64)}
+
+
+def test_padded_batches_may_differ_in_every_dimension():
+    dataset = Dataset([np.ones((length, 3)) for length in (1, 2, 4, 3)]).padded_batch(2)
+
+    assert [(2, 2, 3), (2, 4, 3)] == [tuple(element.shape) for element in dataset.tensorflow()]
 
 
 def test_incomplete_last_batch_comes_too():
