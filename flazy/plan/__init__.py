@@ -4,6 +4,7 @@ Pure data and rules; nothing here opens a file, a socket or a thread.
 
 =============  ==========================================================================
 nodes          what the user asked for: sources, record nodes, stream nodes, joins
+batching       more stream nodes: several samples to one
 sources        what ``Dataset(...)`` accepts, checked and made re-iterable
 where          in which processes or threads a stage runs
 functions      the functions behind ``select``, ``starmap``, ``unbatch`` …

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flazy.plan import nodes
+from flazy.plan.batching import BucketBatch
 from flazy.plan.nodes import Node, RecordNode, spine_of
 from flazy.plan.planner import Chain, Physical, Step, plan, processes_of
 from flazy.plan.ranks import rank_of
@@ -45,7 +46,7 @@ def step(node: Node) -> str:
             return _record(node)
         case nodes.Transform():
             return f"transform({node.label})"
-        case nodes.Batch():
+        case nodes.Batch() | BucketBatch():
             return _batching(node)
         case nodes.Shuffle():
             return f"shuffle({node.buffer_size or ''})"
@@ -65,16 +66,22 @@ def step(node: Node) -> str:
     return f"{type(node).__name__.lower()}()"
 
 
-def _batching(node: nodes.Batch) -> str:
-    own = [] if node.fn is None else [f"fn={node.label}"]
-    return _call(node.leaves.verb, node.size, *own, *node.leaves.options, *_kept(node))
+def _batching(node: nodes.Batch | BucketBatch) -> str:
+    match node:
+        case nodes.Batch():
+            own = [] if node.fn is None else [f"fn={node.label}"]
+            return _call(node.leaves.verb, node.size, *own, *node.leaves.options, *_kept(node))
+        case BucketBatch():
+            size = node.sizes[0] if len(set(node.sizes)) == 1 else list(node.sizes)
+            boundaries = list(node.boundaries)
+            return _call("bucket_batch", node.label, boundaries, size, *node.leaves.options, *_kept(node))
 
 
 def _call(verb: str, *arguments: object) -> str:
     return f"{verb}({', '.join(map(str, arguments))})"
 
 
-def _kept(node: nodes.Batch) -> list[str]:
+def _kept(node: nodes.Batch | BucketBatch) -> list[str]:
     return [] if node.drop_remainder else ["drop_remainder=False"]
 
 
@@ -119,6 +126,8 @@ def _remark(node: Node) -> str:
         case nodes.Shard(num_shards=None):
             rank = rank_of(node)
             return f"  shard {rank.index} of {rank.size}, says {rank.origin}"
+        case BucketBatch(drop_remainder=True):
+            return "  an incomplete last batch of each bucket is dropped"
     return ""
 
 

@@ -6,6 +6,7 @@ import math
 
 from flazy.errors import UnknownLength
 from flazy.plan import nodes
+from flazy.plan.batching import BucketBatch
 from flazy.plan.nodes import Node, spine_of
 from flazy.plan.shards import length_of_shard
 
@@ -72,8 +73,8 @@ def _after(node: Node, length: Length) -> Length:
             if node.times is None:
                 return length if length == 0 else math.inf
             return 0 if node.times == 0 else None if length is None else length * node.times
-        case nodes.RecordNode() if not node.one_to_one:
-            return math.inf if length == math.inf else None
         case nodes.Transform():
             return None
+    if isinstance(node, BucketBatch) or (isinstance(node, nodes.RecordNode) and not node.one_to_one):
+        return math.inf if length == math.inf else None
     return length

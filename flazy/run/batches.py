@@ -1,21 +1,25 @@
-"""Stages that put samples together."""
+"""Stages that put samples together: one group after the other, or by length."""
 
 from __future__ import annotations
 
+import bisect
 import itertools
+import operator
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
+from flazy.collate import collate
 from flazy.errors import BatchError, SampleError
 from flazy.located import Place, cause_of, located
 from flazy.plan import nodes
+from flazy.plan.batching import BucketBatch
 from flazy.plan.explain import step
 from flazy.plan.shards import numbers_of
 from flazy.run.groups import Group
 from flazy.run.stages import Counted, Stage
 
-__all__ = ["BatchStage", "Batches"]
+__all__ = ["BatchStage", "Batches", "BucketStage"]
 
 
 class Batches(Counted):
@@ -84,3 +88,47 @@ class BatchStage(Batches):
         except BaseException as error:
             place = Place(self.name, self.address, self.cycle, noun=self.noun)
             raise located(cause_of(error), place) from error
+
+
+class BucketStage(Batches):
+    """Samples of like length together."""
+
+    def __init__(self, node: BucketBatch, upstream: Stage) -> None:
+        super().__init__(node, upstream)
+        self.node = node
+
+    def stream(self) -> Generator[Any, None, None]:
+        """Give a batch as soon as its bucket is full; at the end what is left, in the order of the buckets."""
+        node = self.node
+        buckets: list[list[Any]] = [[] for _ in node.sizes]
+        for sample in self.upstream:
+            number = bisect.bisect_right(node.boundaries, self._length(sample))
+            buckets[number].append(sample)
+            del sample
+            if len(buckets[number]) == node.sizes[number]:
+                yield self.batch(_emptied(buckets[number]))
+        if node.drop_remainder:
+            self.dropped(sum(map(len, buckets)))
+            return
+        for bucket in filter(None, buckets):
+            yield self.batch(_emptied(bucket))
+
+    def made(self, samples: Sequence[Any]) -> Any:
+        """Pad to the longest."""
+        return collate(samples, self.node.default_dtype, leaves=self.node.leaves)
+
+    def _length(self, sample: Any) -> int:
+        try:
+            return operator.index(self.node.fn(sample))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            place = Place(f"bucket_batch({self.node.label})", self.upstream.address, self.upstream.cycle)
+            raise located(cause_of(error), place) from error
+
+
+def _emptied(samples: list[Any]) -> list[Any]:
+    """Take all samples out of a list that is used again."""
+    taken = samples.copy()
+    samples.clear()
+    return taken

@@ -1,7 +1,7 @@
 """The verbs of `Dataset`, by what they work on; each checks its arguments and adds one node to the plan.
 
 =========  ========================================================
-arguments  checks of what is said by leaf
+arguments  checks of what is said by leaf or by bucket
 base       what all share: the plan, and the check of keywords
 records    one sample at a time: ``map``, ``filter`` …
 streams    the stream: ``shuffle``, ``take``, ``repeat`` …

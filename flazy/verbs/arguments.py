@@ -1,17 +1,18 @@
-"""Checks of what may be said for each leaf of a sample."""
+"""Checks of what may be said for each leaf of a sample, or for each bucket."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from flazy.errors import InvalidType
+from flazy.errors import InvalidArgument, InvalidType
 from flazy.leaves import Padded
 from flazy.verbs.base import at_least
 
-__all__ = ["padded", "per_leaf", "plain_pad"]
+__all__ = ["padded", "per_leaf", "plain_pad", "rising", "sizes_of"]
 
 
 def padded(pad: Any, length: Any, multiple_of: Any) -> Padded:
@@ -37,3 +38,23 @@ def plain_pad(pad: Any) -> Any:
     if isinstance(pad, list | np.ndarray):
         raise InvalidType(f"pad must be one value, or a dict or tuple of values by key, not {type(pad).__name__}")
     return pad
+
+
+def rising(boundaries: Sequence[int]) -> tuple[int, ...]:
+    """Check the boundaries of buckets."""
+    if not isinstance(boundaries, Iterable):
+        raise InvalidType(f"boundaries must be a list of lengths, not {boundaries!r}")
+    bounds = tuple([at_least(1, bound, "a boundary") for bound in boundaries])
+    if not bounds or any(bound >= after for bound, after in itertools.pairwise(bounds)):
+        raise InvalidArgument(f"boundaries must be lengths that rise, at least one, not {list(bounds)}")
+    return bounds
+
+
+def sizes_of(size: int | Sequence[int], buckets: int) -> tuple[int, ...]:
+    """Give the batch size of each bucket."""
+    if not isinstance(size, Iterable):
+        return (at_least(1, size, "the batch size"),) * buckets
+    sizes = tuple([at_least(1, one, "the batch size") for one in size])
+    if len(sizes) != buckets:
+        raise InvalidArgument(f"{buckets} buckets need {buckets} sizes, or one for all, not {len(sizes)}")
+    return sizes

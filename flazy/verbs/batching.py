@@ -4,14 +4,14 @@
 samples         verb
 ==============  ==============================================================================
 of one shape    ``batch``: stacked
-of any shape    ``padded_batch``: filled up to the longest
+of any shape    ``padded_batch``: filled up to the longest; ``bucket_batch``: with others like it
 of any length   ``ragged_batch``: end to end, without padding
 ==============  ==============================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +19,9 @@ import numpy as np
 from flazy.collate import STACKED
 from flazy.leaves import EndToEnd
 from flazy.plan import nodes
+from flazy.plan.batching import BucketBatch
 from flazy.plan.functions import unstack
-from flazy.verbs.arguments import padded
+from flazy.verbs.arguments import padded, rising, sizes_of
 from flazy.verbs.base import Planned, at_least, callable_named, dtype_of, verb
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class BatchVerbs(Planned):
         -----
         Samples may be dicts, tuples, arrays, numbers, strings and mixtures; lists become arrays; bytes and other
         objects come in object arrays. A pass in which everything was dropped warns. For arrays of different shapes
-        there are `padded_batch` and `ragged_batch`.
+        there are `padded_batch`, `bucket_batch` and `ragged_batch`.
 
         Examples
         --------
@@ -159,6 +160,63 @@ class BatchVerbs(Planned):
         return self._over(nodes.Batch(self.node, count, dtype, bool(drop_remainder), leaves))
 
     @verb
+    def bucket_batch(
+        self,
+        length_fn: Callable[[Any], int],
+        boundaries: Sequence[int],
+        size: int | Sequence[int],
+        pad: Any = 0,
+        *,
+        multiple_of: Any = None,
+        default_dtype: DTypeLike | None = np.float32,
+        drop_remainder: bool = True,
+    ) -> Dataset[Any]:
+        """Batch samples with others of like length, so that little is padded.
+
+        Parameters
+        ----------
+        length_fn
+            Gives the length of a sample, a whole number; called once for each, in your process.
+        boundaries
+            Where the next bucket begins, rising. ``[10, 20]`` makes three: lengths up to 9, 10 to 19, and from 20 on.
+        size
+            Samples a batch; one number, or one for each of the ``len(boundaries) + 1`` buckets: many short samples take
+            the memory of a few long ones.
+        pad, multiple_of
+            As for `padded_batch`, which makes the batches.
+        default_dtype, drop_remainder
+            As for `batch`; at the end each bucket may have a remainder, and those that are kept come in the order of
+            the buckets.
+
+        Raises
+        ------
+        SampleError
+            While iterating: ``length_fn`` raised, or gave what is no whole number; the error is also an instance of
+            that exception's class, and names the sample.
+        BatchError
+            As `padded_batch`.
+
+        Notes
+        -----
+        A batch is given as soon as its bucket is full, so the order depends on the samples alone. In memory are at most
+        as many samples as all sizes together. Shuffle before; where short and long samples come in stretches all the
+        same, shuffle the batches, too: ``.shuffle(100)`` behind.
+
+        Examples
+        --------
+        >>> from flazy import Dataset
+        >>> words = Dataset([[1], [2] * 12, [3, 3], [4] * 11])
+        >>> for batch in words.bucket_batch(len, [10], 2, default_dtype=None):
+        ...     print(batch.shape)
+        (2, 2)
+        (2, 12)
+        """
+        label, bounds = callable_named(length_fn, "bucket_batch"), rising(boundaries)
+        sizes, dtype = sizes_of(size, len(bounds) + 1), dtype_of(default_dtype)
+        leaves, drop = padded(pad, None, multiple_of), bool(drop_remainder)
+        return self._over(BucketBatch(self.node, length_fn, label, bounds, sizes, dtype, drop, leaves))
+
+    @verb
     def ragged_batch(
         self,
         size: int,
@@ -208,7 +266,7 @@ class BatchVerbs(Planned):
         """Split each sample along the first dimension of its arrays, or into the rows of a `Ragged`.
 
         It is the inverse of `batch` and `ragged_batch`: arrays come as they went in, as views of the batch; Python's
-        own numbers and text as numpy's scalars. Rows of `padded_batch` keep their padding.
+        own numbers and text as numpy's scalars. Rows of `padded_batch` and `bucket_batch` keep their padding.
 
         Raises
         ------

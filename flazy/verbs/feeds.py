@@ -11,6 +11,7 @@ from flazy.errors import MissingExtra
 from flazy.feeds.passes import Passes
 from flazy.leaves import Padded
 from flazy.plan import nodes
+from flazy.plan.batching import BucketBatch
 from flazy.plan.length import known_length, length_of
 from flazy.plan.nodes import Node, spine_of
 from flazy.plan.planner import plan, processes_of
@@ -194,7 +195,7 @@ def _free(root: Node) -> int:
     first, *rest = spine_of(root)
     for node in reversed(rest):
         match node:
-            case nodes.Batch(leaves=Padded()):
+            case nodes.Batch(leaves=Padded()) | BucketBatch():
                 return EVERY
             case nodes.Batch():
                 return 1

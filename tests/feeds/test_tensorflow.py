@@ -147,6 +147,7 @@ def rows(batch):
         (lambda ds: Dataset.concat([ds.batch(4), ds.batch(2)]), [None, 2]),
         (lambda ds: ds.batch(2).batch(2), [None, 2, 2]),
         (lambda ds: ds.padded_batch(2), [None, None]),
+        (lambda ds: ds.bucket_batch(len, [2], 2), [None, None]),
         (lambda ds: ds.padded_batch(2) + ds.batch(2), [None, None]),
         (lambda ds: ds.batch(4).unbatch(), [2]),
         (lambda ds: ds.batch(4).transform(lambda batches: batches), [4, 2]),

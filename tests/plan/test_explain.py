@@ -49,6 +49,11 @@ class Callable:
             lambda ds: ds.padded_batch(2, {"a": -1}, length=5, multiple_of=8),
             "Dataset(range(0, 3)).padded_batch(2, pad={'a': -1}, length=5, multiple_of=8)",
         ),
+        (lambda ds: ds.bucket_batch(len, [5], 2), "Dataset(range(0, 3)).bucket_batch(len, [5], 2)"),
+        (
+            lambda ds: ds.bucket_batch(len, (5, 9), (4, 2, 1), -1, drop_remainder=False),
+            "Dataset(range(0, 3)).bucket_batch(len, [5, 9], [4, 2, 1], pad=-1, drop_remainder=False)",
+        ),
         (lambda ds: ds.ragged_batch(2).ragged_batch(2, keys="a"),
          "Dataset(range(0, 3)).ragged_batch(2).ragged_batch(2, keys=['a'])"),
         (lambda ds: ds.shuffle().shuffle(5), "Dataset(range(0, 3)).shuffle().shuffle(5)"),

@@ -41,6 +41,8 @@ UNKNOWN = Dataset(lambda: iter(range(10)))
         (TEN.batch(4, fn=same), 2),
         (TEN.padded_batch(4), 2),
         (TEN.ragged_batch(4, drop_remainder=False), 3),
+        (TEN.bucket_batch(same, [5], 2), None),
+        (TEN.repeat().bucket_batch(same, [5], 2), math.inf),
         (TEN.take(3), 3),
         (TEN.take(30), 10),
         (UNKNOWN.take(3), None),

@@ -204,6 +204,59 @@ def test_what_cannot_be_padded_is_named(samples, options, message):
         Dataset(samples).padded_batch(2, **options).list()
 
 
+# bucket_batch -----------------------------------------------------------------------------------------
+
+
+def bucketed(arrays, boundaries, sizes, *, drop):
+    """Put arrays into buckets; give each group as soon as it is full."""
+    buckets, found = [[] for _ in sizes], []
+    for array in arrays:
+        number = sum(len(array) >= boundary for boundary in boundaries)
+        buckets[number].append(array)
+        if len(buckets[number]) == sizes[number]:
+            found.append(buckets[number])
+            buckets[number] = []
+    return found if drop else found + [bucket for bucket in buckets if bucket]
+
+
+@pytest.mark.filterwarnings("ignore:bucket_batch")
+@few
+@given(arrays=sequences(most=20), sizes=st.tuples(SIZES, SIZES, SIZES), drop=st.booleans())
+def test_buckets_gather_what_is_of_like_length(arrays, sizes, drop):
+    batches = Dataset(arrays).bucket_batch(len, [1, 3], sizes, -1, multiple_of=2, drop_remainder=drop)
+    expected = [filled(group, -1, multiple_of=2) for group in bucketed(arrays, [1, 3], sizes, drop=drop)]
+
+    assert same(expected, batches.list())
+
+
+def test_one_size_is_for_all_buckets():
+    batches = Dataset([[1], [2] * 9, [3], [4] * 8]).bucket_batch(len, (5,), 2, default_dtype=np.int8)
+
+    assert [(2, 1), (2, 9)] == [batch.shape for batch in batches]
+
+
+def test_error_of_a_length_function_has_the_sample():
+    with pytest.raises(SampleError, match=r"^bucket_batch\(<lambda>\) failed on sample 3: KeyError: 'n'") as caught:
+        Dataset([{}, {"n": 1}, {"n": 2}, {}]).skip(1).bucket_batch(lambda sample: sample["n"], [1], 9).list()
+
+    assert isinstance(caught.value, KeyError)
+    assert (3,) == caught.value.address
+
+
+def test_interrupt_in_a_length_function_passes():
+    def interrupted(sample):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        Dataset([1]).bucket_batch(interrupted, [1], 1).list()
+    assert type(caught.value) is KeyboardInterrupt
+
+
+def test_length_must_be_a_whole_number():
+    with pytest.raises(TypeError, match=r"^bucket_batch\(<lambda>\) failed on sample 0: TypeError: .*float"):
+        Dataset([1]).bucket_batch(lambda sample: 0.5, [1], 1).list()
+
+
 # ragged_batch -----------------------------------------------------------------------------------------
 
 
@@ -260,6 +313,7 @@ def test_what_cannot_be_ragged_is_named(samples, options, message):
         (lambda ds: ds.batch(4, fn=list), r"batch\(4, fn=list\)"),
         (lambda ds: ds.padded_batch(4), r"padded_batch\(4\)"),
         (lambda ds: ds.ragged_batch(4), r"ragged_batch\(4\)"),
+        (lambda ds: ds.bucket_batch(int, [2], 4), r"bucket_batch\(int, \[2\], 4\)"),
     ],
 )
 def test_pass_of_which_everything_was_dropped_warns(made, called):
@@ -286,9 +340,14 @@ def of_length(number):
     return {"x": np.full(number % 5, number, np.int64), "y": float(number)}
 
 
+def length_of(sample):
+    return len(sample["x"])
+
+
 VERBS = {
     "batch": lambda ds: ds.batch(3, fn=list, drop_remainder=False),
     "padded_batch": lambda ds: ds.padded_batch(3, pad=-1, drop_remainder=False),
+    "bucket_batch": lambda ds: ds.bucket_batch(length_of, [2, 4], [4, 3, 2], drop_remainder=False),
     "ragged_batch": lambda ds: ds.ragged_batch(3, drop_remainder=False),
     "behind another": lambda ds: ds.padded_batch(4, length=5).unbatch().ragged_batch(2),
 }

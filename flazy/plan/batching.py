@@ -1,0 +1,24 @@
+"""Nodes that put several samples together otherwise than one group after the other, as ``nodes.Batch`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flazy.collate import Stacked
+from flazy.plan.nodes import StreamNode, node
+
+__all__ = ["BucketBatch"]
+
+
+@node
+class BucketBatch(StreamNode):
+    """Samples of like length become one; there is a size for each bucket, one more than boundaries."""
+
+    fn: Callable[[Any], int]
+    label: str
+    boundaries: tuple[int, ...]
+    sizes: tuple[int, ...]
+    default_dtype: Any
+    drop_remainder: bool
+    leaves: Stacked
