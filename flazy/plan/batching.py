@@ -8,7 +8,17 @@ from typing import Any
 from flazy.collate import Stacked
 from flazy.plan.nodes import StreamNode, node
 
-__all__ = ["BucketBatch"]
+__all__ = ["BucketBatch", "Window"]
+
+
+@node
+class Window(StreamNode):
+    """``size`` consecutive samples, from every ``stride``-th on, become one."""
+
+    size: int
+    stride: int
+    default_dtype: Any
+    drop_remainder: bool
 
 
 @node

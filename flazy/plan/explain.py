@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flazy.plan import nodes
-from flazy.plan.batching import BucketBatch
+from flazy.plan.batching import BucketBatch, Window
 from flazy.plan.nodes import Node, RecordNode, spine_of
 from flazy.plan.planner import Chain, Physical, Step, plan, processes_of
 from flazy.plan.ranks import rank_of
@@ -46,7 +46,7 @@ def step(node: Node) -> str:
             return _record(node)
         case nodes.Transform():
             return f"transform({node.label})"
-        case nodes.Batch() | BucketBatch():
+        case nodes.Batch() | Window() | BucketBatch():
             return _batching(node)
         case nodes.Shuffle():
             return f"shuffle({node.buffer_size or ''})"
@@ -66,11 +66,14 @@ def step(node: Node) -> str:
     return f"{type(node).__name__.lower()}()"
 
 
-def _batching(node: nodes.Batch | BucketBatch) -> str:
+def _batching(node: nodes.Batch | Window | BucketBatch) -> str:
     match node:
         case nodes.Batch():
             own = [] if node.fn is None else [f"fn={node.label}"]
             return _call(node.leaves.verb, node.size, *own, *node.leaves.options, *_kept(node))
+        case Window():
+            stride = [] if node.stride == 1 else [f"stride={node.stride}"]
+            return _call("window", node.size, *stride, *_kept(node))
         case BucketBatch():
             size = node.sizes[0] if len(set(node.sizes)) == 1 else list(node.sizes)
             boundaries = list(node.boundaries)
@@ -81,7 +84,7 @@ def _call(verb: str, *arguments: object) -> str:
     return f"{verb}({', '.join(map(str, arguments))})"
 
 
-def _kept(node: nodes.Batch | BucketBatch) -> list[str]:
+def _kept(node: nodes.Batch | Window | BucketBatch) -> list[str]:
     return [] if node.drop_remainder else ["drop_remainder=False"]
 
 
@@ -126,6 +129,8 @@ def _remark(node: Node) -> str:
         case nodes.Shard(num_shards=None):
             rank = rank_of(node)
             return f"  shard {rank.index} of {rank.size}, says {rank.origin}"
+        case Window(drop_remainder=True):
+            return "  incomplete last windows are dropped"
         case BucketBatch(drop_remainder=True):
             return "  an incomplete last batch of each bucket is dropped"
     return ""

@@ -6,7 +6,7 @@ import math
 
 from flazy.errors import UnknownLength
 from flazy.plan import nodes
-from flazy.plan.batching import BucketBatch
+from flazy.plan.batching import BucketBatch, Window
 from flazy.plan.nodes import Node, spine_of
 from flazy.plan.shards import length_of_shard
 
@@ -64,9 +64,9 @@ def _after(node: Node, length: Length) -> Length:
         case nodes.Stride():
             return length if length in (None, math.inf) else -(-length // node.step)
         case nodes.Batch():
-            if length is None or length == math.inf:
-                return length
-            return length // node.size if node.drop_remainder else -(-length // node.size)
+            return _windows(length, node.size, node.size, drop_remainder=node.drop_remainder)
+        case Window():
+            return _windows(length, node.size, node.stride, drop_remainder=node.drop_remainder)
         case nodes.Shard():
             return length if length is None or length == math.inf else length_of_shard(node, int(length))
         case nodes.Repeat():
@@ -78,3 +78,10 @@ def _after(node: Node, length: Length) -> Length:
     if isinstance(node, BucketBatch) or (isinstance(node, nodes.RecordNode) and not node.one_to_one):
         return math.inf if length == math.inf else None
     return length
+
+
+def _windows(length: Length, size: int, stride: int, *, drop_remainder: bool) -> Length:
+    """Count the samples with which a window begins: every ``stride``-th, as long as it is full, or has any."""
+    if length is None or length == math.inf:
+        return length
+    return max(0, length - size + stride) // stride if drop_remainder else -(-length // stride)

@@ -19,43 +19,11 @@ from flazy.plan.policy import Policy
 from flazy.plan.where import Where
 
 __all__ = [
-    "Batch",
-    "Cache",
-    "Cast",
-    "Concat",
-    "Enumerate",
-    "Epoch",
-    "Fetch",
-    "Filter",
-    "FlatMap",
-    "ForEach",
-    "Join",
-    "Lazy",
-    "Map",
-    "Node",
-    "Pick",
-    "Prefetch",
-    "Progress",
-    "RandomMap",
-    "RecordNode",
-    "Repeat",
-    "RoundRobin",
-    "Sample",
-    "Serial",
-    "Shard",
-    "Shuffle",
-    "Skip",
-    "Source",
-    "StarMap",
-    "StreamNode",
-    "Stride",
-    "Take",
-    "Transform",
-    "Unbatch",
-    "Zip",
-    "spine_of",
-    "subplans",
-]
+    "Batch", "Cache", "Cast", "Concat", "Enumerate", "Epoch", "Fetch", "Filter", "FlatMap", "ForEach", "Join",
+    "Lazy", "Map", "Node", "Pick", "Prefetch", "Progress", "RandomMap", "RecordNode", "Repeat", "RoundRobin",
+    "Sample", "Serial", "Shard", "Shuffle", "Skip", "Source", "StarMap", "StreamNode", "Stride", "Take",
+    "Transform", "Unbatch", "Zip", "spine_of", "subplans",
+]  # fmt: skip
 
 N = TypeVar("N")
 

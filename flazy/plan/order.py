@@ -7,6 +7,7 @@ are taken to give the same for the same samples.
 from __future__ import annotations
 
 from flazy.plan import nodes
+from flazy.plan.batching import Window
 from flazy.plan.explain import step
 from flazy.plan.nodes import Node, RandomMap, RecordNode, spine_of
 
@@ -15,7 +16,7 @@ __all__ = ["differs"]
 # Which samples these give depends on how many there are, never on what they are.
 BY_NUMBER = (
     nodes.Batch | nodes.Cache | nodes.Enumerate | nodes.Epoch | nodes.Prefetch | nodes.Progress | nodes.Repeat
-    | nodes.Sample | nodes.Serial | nodes.Shard | nodes.Shuffle | nodes.Skip | nodes.Stride | nodes.Take
+    | nodes.Sample | nodes.Serial | nodes.Shard | nodes.Shuffle | nodes.Skip | nodes.Stride | nodes.Take | Window
 )  # fmt: skip
 
 

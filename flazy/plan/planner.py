@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from flazy.collate import STACKED, Batching
 from flazy.plan import nodes
+from flazy.plan.batching import Window
 from flazy.plan.kernel import Op
 from flazy.plan.loops import MOST_FLATMAPS
 from flazy.plan.nodes import Node, RecordNode, spine_of
@@ -170,6 +171,8 @@ def _count_below(count: int, below: Node) -> int | None:
             return (count - 1) * below.step + 1 if count else 0
         case nodes.Batch():
             return count * below.size
+        case Window(drop_remainder=True):  # with the remainder, what take() cuts off would be windows, too
+            return (count - 1) * below.stride + below.size if count else 0
     return None
 
 

@@ -1,10 +1,11 @@
-"""Stages that put samples together: one group after the other, or by length."""
+"""Stages that put samples together: one group after the other, in windows, or by length."""
 
 from __future__ import annotations
 
 import bisect
 import itertools
 import operator
+import sys
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
@@ -13,13 +14,13 @@ from flazy.collate import collate
 from flazy.errors import BatchError, SampleError
 from flazy.located import Place, cause_of, located
 from flazy.plan import nodes
-from flazy.plan.batching import BucketBatch
+from flazy.plan.batching import BucketBatch, Window
 from flazy.plan.explain import step
 from flazy.plan.shards import numbers_of
 from flazy.run.groups import Group
-from flazy.run.stages import Counted, Stage
+from flazy.run.stages import Counted, Stage, head
 
-__all__ = ["BatchStage", "Batches", "BucketStage"]
+__all__ = ["BatchStage", "Batches", "BucketStage", "WindowStage"]
 
 
 class Batches(Counted):
@@ -90,6 +91,31 @@ class BatchStage(Batches):
             raise located(cause_of(error), place) from error
 
 
+class WindowStage(Batches):
+    """Some consecutive samples, from every so many on."""
+
+    def __init__(self, node: Window, upstream: Stage) -> None:
+        super().__init__(node, upstream)
+        self.node = node
+
+    def stream(self) -> Generator[Any, None, None]:
+        """Give windows; a sample is asked for when a window needs it, and kept while one does."""
+        node, samples = self.node, iter(self.upstream)
+        window = list(head(samples, node.size))
+        while len(window) == node.size or (window and not node.drop_remainder):
+            batch = self.batch(window)
+            del window[: node.stride]
+            yield batch
+            del batch
+            _skip(samples, node.stride - node.size)
+            window += head(samples, node.size - len(window))
+        self.dropped(len(window))
+
+    def made(self, samples: Sequence[Any]) -> Any:
+        """Stack."""
+        return collate(samples, self.node.default_dtype)
+
+
 class BucketStage(Batches):
     """Samples of like length together."""
 
@@ -132,3 +158,9 @@ def _emptied(samples: list[Any]) -> list[Any]:
     taken = samples.copy()
     samples.clear()
     return taken
+
+
+def _skip(samples: Any, count: int) -> None:
+    """Pass over some samples."""
+    for _ in itertools.islice(samples, min(max(0, count), sys.maxsize)):
+        pass

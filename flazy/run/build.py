@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from flazy.plan import nodes
-from flazy.plan.batching import BucketBatch
+from flazy.plan.batching import BucketBatch, Window
 from flazy.plan.length import length_of
 from flazy.plan.planner import Chain, Physical, Step, plan
 from flazy.run import batches, joins, kept, stages
@@ -32,6 +32,7 @@ class Opening(Protocol):
 
 SIMPLE: dict[type[nodes.Node], Callable[[Any, Stage], Stage]] = {
     BucketBatch: batches.BucketStage,
+    Window: batches.WindowStage,
     nodes.Batch: batches.BatchStage,
     nodes.Enumerate: stages.EnumerateStage,
     nodes.Skip: stages.SkipStage,

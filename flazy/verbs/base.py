@@ -54,6 +54,7 @@ FOREIGN = {
     **dict.fromkeys(["bucket_batch_sizes", "batch_sizes"], "Flazy says size, one number or one for each bucket"),
     "bucket_boundaries": "Flazy says boundaries",
     "element_length_func": "Flazy says length_fn",
+    "shift": "Flazy says stride=",
     "batch_size": "Flazy says batch(size)",
     **dict.fromkeys(["deterministic", "in_order", "preserve_order", "output_order"], "Flazy says ordered="),
     **dict.fromkeys(["worker_init_fn", "initializer", "init_fn"], "Flazy says setup=, called once in each worker"),

@@ -6,6 +6,7 @@ samples         verb
 of one shape    ``batch``: stacked
 of any shape    ``padded_batch``: filled up to the longest; ``bucket_batch``: with others like it
 of any length   ``ragged_batch``: end to end, without padding
+overlapping     ``window``
 ==============  ==============================================================================
 """
 
@@ -19,7 +20,7 @@ import numpy as np
 from flazy.collate import STACKED
 from flazy.leaves import EndToEnd
 from flazy.plan import nodes
-from flazy.plan.batching import BucketBatch
+from flazy.plan.batching import BucketBatch, Window
 from flazy.plan.functions import unstack
 from flazy.verbs.arguments import padded, rising, sizes_of
 from flazy.verbs.base import Planned, at_least, callable_named, dtype_of, verb
@@ -260,6 +261,49 @@ class BatchVerbs(Planned):
         count, dtype = at_least(1, size, "the batch size"), dtype_of(default_dtype)
         leaves = EndToEnd(None if keys is None else (keys,) if isinstance(keys, str) else tuple(keys))
         return self._over(nodes.Batch(self.node, count, dtype, bool(drop_remainder), leaves))
+
+    @verb
+    def window(
+        self,
+        size: int,
+        stride: int = 1,
+        *,
+        drop_remainder: bool = True,
+        default_dtype: DTypeLike | None = np.float32,
+    ) -> Dataset[Any]:
+        """Stack ``size`` consecutive samples, beginning at every ``stride``-th: windows over a time series.
+
+        Parameters
+        ----------
+        size
+            Samples a window.
+        stride
+            From one window's first sample to the next one's. Less than ``size``: windows overlap; more: samples between
+            them are left out; equal: it is `batch`.
+        drop_remainder
+            Drop windows that the end cuts short (default, so that all have one shape); False keeps every one that has a
+            sample.
+        default_dtype
+            As for `batch`.
+
+        Raises
+        ------
+        BatchError
+            While iterating: as `batch`.
+
+        Notes
+        -----
+        Windows run over the whole stream. Where it consists of several series, window each, and join them with
+        ``Dataset.concat``.
+
+        Examples
+        --------
+        >>> from flazy import Dataset
+        >>> Dataset(range(6)).window(3, stride=2, default_dtype=None).list()
+        [array([0, 1, 2]), array([2, 3, 4])]
+        """
+        count, step = at_least(1, size, "the window size"), at_least(1, stride, "stride")
+        return self._over(Window(self.node, count, step, dtype_of(default_dtype), bool(drop_remainder)))
 
     @verb
     def unbatch(self) -> Dataset[Any]:

@@ -11,7 +11,7 @@ from flazy.errors import MissingExtra
 from flazy.feeds.passes import Passes
 from flazy.leaves import Padded
 from flazy.plan import nodes
-from flazy.plan.batching import BucketBatch
+from flazy.plan.batching import BucketBatch, Window
 from flazy.plan.length import known_length, length_of
 from flazy.plan.nodes import Node, spine_of
 from flazy.plan.planner import plan, processes_of
@@ -197,7 +197,7 @@ def _free(root: Node) -> int:
         match node:
             case nodes.Batch(leaves=Padded()) | BucketBatch():
                 return EVERY
-            case nodes.Batch():
+            case nodes.Batch() | Window():
                 return 1
             case nodes.FlatMap() | nodes.Transform():  # unbatch() is a flatmap
                 return 0

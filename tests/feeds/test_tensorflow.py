@@ -146,6 +146,7 @@ def rows(batch):
         (lambda ds: ds.batch(4).take(2).repeat(2).skip(1).shuffle(3).prefetch(1), [None, 2]),
         (lambda ds: Dataset.concat([ds.batch(4), ds.batch(2)]), [None, 2]),
         (lambda ds: ds.batch(2).batch(2), [None, 2, 2]),
+        (lambda ds: ds.window(2), [None, 2]),
         (lambda ds: ds.padded_batch(2), [None, None]),
         (lambda ds: ds.bucket_batch(len, [2], 2), [None, None]),
         (lambda ds: ds.padded_batch(2) + ds.batch(2), [None, None]),

@@ -69,6 +69,7 @@ LETTERS = Dataset("abcdef", range(6)).map(lambda pair: pair[0])
         (lambda ds: ds.skip(1).batch(2, fn="".join), [("bc", (0,)), ("de", (1,))]),
         (lambda ds: ds.skip(1).padded_batch(2).map("".join), [("bc", (0,)), ("de", (1,))]),
         (lambda ds: ds.skip(1).ragged_batch(2).map("".join), [("bc", (0,)), ("de", (1,))]),
+        (lambda ds: ds.skip(1).window(2).map("".join), [("bc", (0,)), ("cd", (1,))]),
         (lambda ds: ds.skip(1).bucket_batch(ord, [100], 2).map("".join), [("bc", (0,)), ("de", (1,))]),
         (lambda ds: ds.batch(2).skip(1).unbatch().map(str), [("c", (1, 0)), ("d", (1, 1)), ("e", (2, 0))]),
         (lambda ds: ds.skip(1).prefetch(2), [("b", (1,)), ("c", (2,)), ("d", (3,))]),
@@ -169,6 +170,9 @@ def test_cycle_counts_passes_and_repetitions(dataset, at_0, at_2):
         (lambda ds: ds.batch(3, fn=sum).take(2), 6),
         (lambda ds: ds.padded_batch(3).take(2), 6),
         (lambda ds: ds.ragged_batch(3).take(2), 6),
+        (lambda ds: ds.window(3).take(2), 4),
+        (lambda ds: ds.window(3, drop_remainder=False).take(2), 4),
+        (lambda ds: ds.window(2, 5).take(2), 7),
         (lambda ds: ds.bucket_batch(int, [1], [1, 2]).take(2), 3),
         (lambda ds: ds.shuffle(4).take(1), 5),
         (lambda ds: ds.prefetch(3).take(2), 2),
@@ -186,7 +190,7 @@ def test_no_more_is_asked_for_than_is_needed(made, asked):
 
 @pytest.mark.parametrize(
     "made",
-    [lambda ds: ds[::4], lambda ds: ds.map(str), lambda ds: ds.batch(4), lambda ds: ds],
+    [lambda ds: ds[::4], lambda ds: ds.map(str), lambda ds: ds.batch(4), lambda ds: ds.window(4), lambda ds: ds],
 )
 def test_nothing_is_asked_for_before_it_is_wanted(made):
     source = Counted()
