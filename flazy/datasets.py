@@ -138,8 +138,8 @@ class Dataset(RecordVerbs, StreamVerbs, BatchVerbs, JoinVerbs, Actions, FeedVerb
         self._coming[0] += 1
         return run
 
-    def _peek(self, node: Node) -> Run:
-        return Run(plan(node), self._coming[0])
+    def _peek(self, node: Node, *, timed: bool = False) -> Run:
+        return Run(plan(node), self._coming[0], timed=timed, quiet=True)
 
     def pipe(self, fn: Callable[Concatenate[Dataset[Any], P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Give ``fn(self, *args, **kwargs)``: the door for verbs of your own."""

@@ -17,6 +17,7 @@ shards         which samples are a rank's, and how many
 order          whether all ranks see one order
 length         how many samples a plan gives, where that is known
 planner        nodes -> physical plan
+sections       what of it one thread pulls, and whether that gives batches
 explain        both as text
 =============  ==========================================================================
 """

@@ -14,7 +14,9 @@ groups      what makes a batch, as it came from workers
 build       physical plan -> open stages
 runs        Run: what ``dataset.open()`` gives
 runtime     the one hub thread and the worker processes of this process
-stats       frozen snapshots
+waits       how long whoever takes samples waited, and for whom
+timed       the stage behind the last one, where samples are timed
+stats       frozen snapshots, and what follows from them: which stage is the slowest
 ==========  =============================================================================
 
 Only ``segment`` and ``runtime`` know of threads and workers, and they are loaded when the first parallel

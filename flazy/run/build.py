@@ -11,20 +11,34 @@ from flazy.plan import nodes
 from flazy.plan.batching import BucketBatch, Window
 from flazy.plan.length import length_of
 from flazy.plan.planner import Chain, Physical, Step, plan
+from flazy.plan.sections import batched, is_bar, is_edge
 from flazy.run import batches, joins, kept, stages
 from flazy.run.chains import ChainStage
 from flazy.run.shards import sharded
 from flazy.run.skips import Skips
 from flazy.run.stages import Open, Stage
+from flazy.run.waits import Section
 
 __all__ = ["Opening", "build"]
 
 
 class Opening(Protocol):
-    """What a run gives to the parallel stages that it opens."""
+    """What a run gives to the stages of one section that it opens."""
 
-    skips: Skips
-    remarks: dict[str, type[Warning]]  # warnings for the end of the pass
+    @property
+    def skips(self) -> Skips:
+        """Where the samples go that are left out."""
+
+    @property
+    def remarks(self) -> dict[str, type[Warning]]:
+        """Warnings for the end of the pass."""
+
+    @property
+    def section(self) -> Section:
+        """Where it is noted how long they are waited for."""
+
+    def beyond(self, part: Physical) -> Opening:
+        """Give the same for the section upstream of a part."""
 
     def segment(self, chain: Chain, upstream: Stage) -> Stage:
         """Open a parallel stage."""
@@ -44,15 +58,18 @@ SIMPLE: dict[type[nodes.Node], Callable[[Any, Stage], Stage]] = {
 
 def build(physical: Physical, cycle: int, opening: Opening) -> Stage:
     """Open a plan at a cycle; the stages have started nothing but their workers."""
-    line: list[Physical] = []
+    line: list[tuple[Physical, Opening]] = []
     part: Physical | None = physical
     while part is not None:
-        line.append(part)
+        line.append((part, opening))
+        if is_edge(part) or is_bar(part):
+            opening = opening.beyond(part)
         if isinstance(part, Step) and isinstance(part.node, nodes.Epoch):
             cycle = part.node.cycle  # of the whole line: what stands behind epoch() sees samples of that cycle
         part = _below(part)
-    stage = _first(line.pop(), cycle, opening)
-    for part in reversed(line):
+    first, opening = line.pop()
+    stage = _first(first, cycle, opening)
+    for part, opening in reversed(line):
         stage = _over(part, stage, cycle, opening)
     return stage
 
@@ -105,11 +122,12 @@ def _over(part: Physical, upstream: Stage, cycle: int, opening: Opening) -> Stag
         case nodes.Shard():
             return sharded(part.node, upstream, opening.remarks.__setitem__)
         case nodes.Prefetch():
-            return _late("flazy.run.prefetch", "PrefetchStage")(part.node, upstream)
+            return _late("flazy.run.prefetch", "PrefetchStage")(part.node, upstream, opening.section.edge(part))
         case nodes.Progress():
             length = length_of(part.node.upstream)
             total = None if length is None or length == math.inf else int(length)
-            return _late("flazy.run.progress", "ProgressStage")(part.node.description, total, upstream)
+            made = _late("flazy.run.progress", "ProgressStage")
+            return made(part.node.description, total, upstream, opening.beyond(part).section, timed=batched(part) > 0)
     return SIMPLE[type(part.node)](part.node, upstream)
 
 

@@ -18,6 +18,7 @@ from flazy.plan.loops import INDEX
 from flazy.run.runtime import Runtime
 from flazy.run.session import Nudge, Session
 from flazy.run.stages import SourceStage, Stage
+from flazy.run.waits import Section
 from flazy.sample import ATOMS, Address, Origin
 from flazy.transport.codec import Unencodable
 from flazy.workers import room
@@ -43,17 +44,21 @@ class Feeder:
     batch
         Behind the stage comes a batch of so many samples: tasks end on its multiples, so that few batches need the
         outputs of two workers.
+    section
+        What is upstream; how long the thread pulls it is noted there, chunk by chunk.
     """
 
     def __init__(
-        self, upstream: Stage, session: Session, pool: Pool, hub: Runtime, name: str, *, batch: int = 1
-    ) -> None:
+        self, upstream: Stage, session: Session, pool: Pool, hub: Runtime, name: str, *, section: Section,
+        batch: int = 1,
+    ) -> None:  # fmt: skip
         self._upstream = upstream
         self._session = session
         self._pool = pool
         self._hub = hub
         self._name = name
         self._batch = batch
+        self._section = section
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -103,6 +108,7 @@ class Feeder:
             self._read()
         except BaseException as raised:  # noqa: BLE001 - raised again in the consumer, at its place
             error = raised
+        self._section.pulls.over()
         try:
             self._upstream.close()
         except BaseException as raised:  # noqa: BLE001
@@ -128,7 +134,9 @@ class Feeder:
         """Take chunk by chunk what comes without anyone's code: each is sent at once and needs no copy."""
         self._session.at_hand = True
         while self._permitted():
+            self._section.begin()
             values = take(self._room)
+            self._section.end()
             if not len(values):
                 return
             with self._lock:
@@ -137,11 +145,13 @@ class Feeder:
     def _read_samples(self, samples: Iterator[Any], gather: Callable[[Iterator[tuple[bool, Any]]], None]) -> None:
         samples = itertools.chain(samples)  # what has ended is not asked again, although it may have more then
         while self._permitted():
+            self._section.begin()
             room = self._room - len(self.partial)
             self._lease = lease = [False] * (room - 1) + [True] * (room > 0)
             if self.partial:
                 self._nudge()
             gather(zip(lease, samples, strict=False))
+            self._section.end()
             if not self._filled():
                 return
 

@@ -10,6 +10,7 @@ from typing import Any
 from flazy.plan import nodes
 from flazy.run.kept import Reordered, named
 from flazy.run.stages import Stage
+from flazy.run.waits import Edge, Section
 from flazy.workers import room
 
 __all__ = ["PrefetchStage"]
@@ -21,16 +22,17 @@ CLOSE_SECONDS = 2.0
 class PrefetchStage(Reordered):
     """Pulls its upstream in a thread of its own, from the first sample to the last."""
 
-    def __init__(self, node: nodes.Prefetch, upstream: Stage) -> None:
+    def __init__(self, node: nodes.Prefetch, upstream: Stage, edge: Edge) -> None:
         super().__init__(upstream)
-        self.ahead = Ahead(upstream, node.count)
+        self.edge = edge
+        self.ahead = Ahead(upstream, node.count, edge.feed)
 
     def stream(self) -> Generator[Any, None, None]:
         """Give samples as they are ready, then the upstream's error, if that is how it ended."""
         ahead = self.ahead
         room.start(ahead.thread, "the thread of a prefetch")
         while True:
-            kind, item = ahead.ready.get()
+            kind, item = self._next()
             if kind == END:
                 return
             if kind == ERROR:
@@ -42,8 +44,20 @@ class PrefetchStage(Reordered):
             ahead.room.release()
             yield value
 
+    def _next(self) -> tuple[int, Any]:
+        """Give what is ready; the time is taken only where that must be waited for."""
+        ready = self.ahead.ready
+        try:
+            return ready.get_nowait()
+        except queue.Empty:
+            self.edge.waits.begin()
+            item = ready.get()
+            self.edge.end()
+            return item
+
     def stop(self) -> None:
         """Let the thread end, then wait for it."""
+        self.edge.waits.over()
         super().stop()
         self.ahead.stop()
 
@@ -55,24 +69,33 @@ class Ahead:
     and ends when it returns.
     """
 
-    def __init__(self, upstream: Stage, count: int) -> None:
+    def __init__(self, upstream: Stage, count: int, section: Section) -> None:
         self.upstream = upstream
+        self.section = section
         self.room = threading.Semaphore(count)
         self.ready: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
         self.closing = False
         self.thread = threading.Thread(target=self._pull, name="flazy-prefetch", daemon=True)
 
     def _pull(self) -> None:
+        section = self.section
+        section.begin()
         try:
             self.room.acquire()
             for item in () if self.closing else named(self.upstream):
                 self.ready.put((SAMPLE, item))
-                self.room.acquire()
+                # All time is pulling but that without room, and the first, which is taken to be so, says when it began.
+                if section.pulls.first_at is None or not self.room.acquire(blocking=False):
+                    section.end()
+                    self.room.acquire()
+                    section.begin()
                 if self.closing:
                     return
             self.ready.put((END, None))
         except BaseException as error:  # noqa: BLE001 - raised again in the consumer
             self.ready.put((ERROR, error))
+        finally:
+            section.pulls.over()
 
     def stop(self) -> None:
         """Let the thread end; it is waiting for room, or inside user code."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
+import os
 import sys
-import time
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
@@ -16,13 +18,21 @@ from typing import Any, Self
 from flazy.errors import ClosedRun, WorkerError
 from flazy.plan.kernel import Op
 from flazy.plan.planner import Chain, Physical
+from flazy.plan.sections import batched, ends_in_workers
 from flazy.plan.where import Processes
+from flazy.run import waits
 from flazy.run.build import build
 from flazy.run.skips import Skips, caller_level
 from flazy.run.stages import Stage
-from flazy.run.stats import Stats
+from flazy.run.stats import SectionStats, SegmentStats, Stats
+from flazy.run.timed import TimedStage
+from flazy.run.waits import Edge, Section
 
 __all__ = ["Run"]
+
+LOGGED_SECONDS = 1.0  # what a pass takes, from its first sample on, that is worth a line of its own at level INFO
+
+log = logging.getLogger("flazy")
 
 
 class Run(Iterator[Any]):
@@ -31,10 +41,20 @@ class Run(Iterator[Any]):
     Parallel stages have started their workers when it is made; everything else starts with the first sample.  It closes
     itself at the end of the data, when an error comes out of it, and when nobody holds it any more.  Closed before its
     end, it raises `ClosedRun` if it is asked for a sample.
+
+    Parameters
+    ----------
+    physical, cycle
+        What is run, and as which pass.
+    timed
+        Take the time of each sample, as it is always done where samples are batches.
+    quiet
+        Log nothing at the end: this is a look, no pass.
     """
 
-    def __init__(self, physical: Physical, cycle: int) -> None:
-        self._opened = Opened(physical, cycle)
+    def __init__(self, physical: Physical, cycle: int, *, timed: bool = False, quiet: bool = False) -> None:
+        self._opened = Opened(physical, cycle, timed=timed)
+        self.quiet(quiet)
         self._ended = False
         # A net, for a run that is dropped: ``Opened`` holds threads and workers, and knows nothing of this object.
         weakref.finalize(self, self._opened.close).atexit = False
@@ -73,16 +93,51 @@ class Run(Iterator[Any]):
         """End the pass; idempotent. Workers are told to end, and have ended after `flazy.shutdown()` at the latest."""
         self._opened.close()
 
+    def quiet(self, quiet: bool) -> None:  # noqa: FBT001 - the word is in the name
+        """Say whether its line is not to be logged when it is closed."""
+        self._opened.quiet = quiet
+
     def stats(self) -> Stats:
-        """Give what it has done so far."""
+        """Give what it has done so far; ``str()`` of it is one line: how long the loop waited, and for which stage."""
         return self._opened.stats()
 
 
-class Opened:
-    """The stages of one pass, and what its parallel stages share; see `flazy.run.build.Opening`."""
+@dataclass(frozen=True, slots=True)
+class At:
+    """A section of a pass; see `flazy.run.build.Opening`."""
 
-    def __init__(self, physical: Physical, cycle: int) -> None:
-        self._opened_at = time.monotonic()
+    opened: Opened
+    section: Section
+
+    @property
+    def skips(self) -> Skips:
+        """Those of the pass."""
+        return self.opened.skips
+
+    @property
+    def remarks(self) -> dict[str, type[Warning]]:
+        """Those of the pass."""
+        return self.opened.remarks
+
+    def beyond(self, part: Physical) -> At:
+        """Give the section upstream of a part."""
+        return At(self.opened, self.section.edge(part).feed)
+
+    def segment(self, chain: Chain, upstream: Stage) -> Stage:
+        """Open a parallel stage."""
+        return self.opened.segment(chain, upstream, self.section.edge(chain))
+
+
+class Opened:
+    """The stages of one pass, and what its parallel stages share."""
+
+    def __init__(self, physical: Physical, cycle: int, *, timed: bool) -> None:
+        self.quiet = False
+        self._cycle = cycle
+        self._physical = physical
+        self._section = Section(physical)
+        self._timed = timed or batched(physical) > 0
+        self._opened_at = waits.clock()
         self._seconds: float | None = None
         self._segments: list[Any] = []
         self._kernels: dict[tuple[Any, tuple[Op, ...]], Any] = {}  # by fleet and chain
@@ -90,7 +145,9 @@ class Opened:
         self.remarks: dict[str, type[Warning]] = {}
         try:
             self._keep([chain.ops for chain in _shipped(physical)])
-            self.stage = build(physical, cycle, self)
+            self.stage = build(physical, cycle, At(self, self._section))
+            if self._timed:
+                self.stage = TimedStage(self.stage, self._section)
         except BaseException:
             self._let_go_of_kernels()
             raise
@@ -100,10 +157,11 @@ class Opened:
         """Whether the pass is over."""
         return self._seconds is not None
 
-    def segment(self, chain: Chain, upstream: Stage) -> Stage:
+    def segment(self, chain: Chain, upstream: Stage, edge: Edge) -> Stage:
         """Open a parallel stage of this pass; called while the plan is built."""
         segments = importlib.import_module("flazy.run.segment")
-        stage: Stage = segments.open_segment(chain, upstream, self._kernel, self.skips)
+        stage: Stage = segments.open_segment(chain, upstream, self._kernel, self.skips, edge)
+        edge.open(stage)
         self._segments.append(stage)
         if self.closed:  # looked at after the segment can be seen, so that one of the two closes it
             stage.close()
@@ -137,7 +195,8 @@ class Opened:
         """End every stage, and so give the workers back; idempotent."""
         if self._seconds is not None:
             return
-        self._seconds = time.monotonic() - self._opened_at
+        self._seconds = waits.clock() - self._opened_at
+        self._section.pulls.over()
         for segment in list(self._segments):
             segment.wake()
         try:
@@ -150,12 +209,44 @@ class Opened:
             self.skips.tell()
             while self.remarks:
                 warnings.warn(*self.remarks.popitem(), stacklevel=caller_level())
+            self._log()
+
+    def _log(self) -> None:
+        """Log how long the loop waited, and for whom; a pass that gave no second sample did not go on long enough."""
+        waited = None if self.quiet else self._section.waited()
+        if waited is None:
+            return
+        level = logging.INFO if waited.seconds >= LOGGED_SECONDS else logging.DEBUG
+        if log.isEnabledFor(level) and (stats := self.stats()).given not in (0, 1):
+            log.log(level, "pass %d: %s", self._cycle, stats)
 
     def stats(self) -> Stats:
         """Give what was done so far."""
-        seconds = time.monotonic() - self._opened_at if self._seconds is None else self._seconds
-        segments = tuple([segment.stats() for segment in self._segments])
-        return Stats(seconds, segments, sum(self.skips.counts.values()), tuple(self.skips.kept))
+        now = waits.clock()
+        return Stats(
+            seconds=now - self._opened_at if self._seconds is None else self._seconds,
+            loop=(loop := self._section.stats(now)),
+            wait=self._section.waited(now),
+            given=self._given(loop),
+            unit="batches" if batched(self._physical) else "samples",
+            cores=_cores(),
+            skipped=sum(self.skips.counts.values()),
+            skips=tuple(self.skips.kept),
+        )
+
+    def _given(self, loop: SectionStats) -> int | None:
+        """Count the samples that the pass gave, where that is known without counting each."""
+        if self._timed:
+            return self._section.pulls.count
+        if not ends_in_workers(self._physical):
+            return None
+        (last,) = loop.stops
+        return last.samples_out if isinstance(last, SegmentStats) else None
+
+
+def _cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _runtime() -> Any:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import queue
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -24,7 +23,8 @@ from flazy.run.runtime import Runtime, runtime
 from flazy.run.session import Broken, Emitted, Ended, Poisoned, Session, stage_at
 from flazy.run.skips import Skips
 from flazy.run.stages import Stage
-from flazy.run.stats import SegmentStats
+from flazy.run.stats import Counts
+from flazy.run.waits import Edge
 from flazy.sample import Address
 from flazy.transport.arena import Lease
 from flazy.transport.parts import opened, rows_checked
@@ -43,7 +43,7 @@ FLUSH_SECONDS = 0.005  # after which a waiting consumer sends off a chunk that i
 
 
 def open_segment(
-    chain: Chain, upstream: Stage, kernel: Callable[[tuple[Op, ...], Fleet], Kept], skips: Skips
+    chain: Chain, upstream: Stage, kernel: Callable[[tuple[Op, ...], Fleet], Kept], skips: Skips, edge: Edge
 ) -> SegmentStage:
     """Open a parallel stage; its workers start now, its feeder with the first sample that is asked for."""
     hub = runtime()
@@ -58,7 +58,7 @@ def open_segment(
         pool = ThreadPool(where.n, chain.ops, hub.post)
     chunk = kept.chunk if kept is not None else 1
     session = Session(hub.new_run(), where, pool, chain.ops, ordered=chain.ordered, chunk=chunk)
-    return SegmentStage(chain, upstream, session, pool, hub, kept=kept, skips=skips)
+    return SegmentStage(chain, upstream, session, pool, hub, kept=kept, skips=skips, edge=edge)
 
 
 class SegmentStage(Stage):
@@ -66,7 +66,7 @@ class SegmentStage(Stage):
 
     def __init__(
         self, chain: Chain, upstream: Stage, session: Session, pool: Pool, hub: Runtime, *, kept: Kept | None,
-        skips: Skips,
+        skips: Skips, edge: Edge,
     ) -> None:  # fmt: skip
         super().__init__()  # no upstream of ours: it is the feeder's
         self._kept = kept
@@ -77,14 +77,14 @@ class SegmentStage(Stage):
         self._pool = pool
         self._hub = hub
         batch = chain.batching.size if chain.batching is not None else 1
-        self._feeder = Feeder(upstream, session, pool, hub, self._ops[0].name, batch=batch)
+        self._edge = edge
+        self._feeder = Feeder(upstream, session, pool, hub, self._ops[0].name, batch=batch, section=edge.feed)
         self._part: Emitted | None = None
         self._origins: Sequence[Sequence[int]] | None = None  # columns: index of the input, offset in each flatmap
         self._left: Iterator[Any] = iter(())
         self._count = 0
         self._given = 0
-        self._waited_s = 0.0
-        self._closed = False
+        self.closed = False
         hub.open(session)
 
     def __iter__(self) -> Iterator[Any]:
@@ -152,9 +152,10 @@ class SegmentStage(Stage):
 
     def stop(self) -> None:
         """Let workers and feeder go; waits, for a bounded time, for a feeder that is inside user code."""
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
+        self._edge.close(self)
         if self._kept is not None and (chunk := self._session.chunk) is not None:
             self._kept.chunk = chunk
         self._hub.open_sessions.discard(self._session)
@@ -163,15 +164,14 @@ class SegmentStage(Stage):
         super().stop()
         self._feeder.stop()
 
-    def stats(self) -> SegmentStats:
+    def counts(self) -> Counts:
         """Give what it has done so far."""
         session, core = self._session, self._session.core
-        return SegmentStats(
-            name=" > ".join(op.name for op in self._ops),
-            workers=0 if self._closed else len(core.workers),
+        return Counts(
+            workers=0 if self.closed else len(core.workers),
             samples_in=session.samples_in,
+            samples_done=session.samples_done,
             samples_out=self._given + (self._count - self._left.__length_hint__()),  # type: ignore[attr-defined]
-            waited_s=self._waited_s,
             worked_s=session.worked_ns / 1e9,
             lost_workers=session.lost_workers,
             redispatched=core.redispatched,
@@ -180,7 +180,7 @@ class SegmentStage(Stage):
 
     def _next(self) -> Emitted | None:
         """Wait for the next part; the only place where the consumer waits."""
-        started = time.perf_counter()
+        self._edge.waits.begin()
         try:
             while True:
                 match self._wait():
@@ -195,7 +195,7 @@ class SegmentStage(Stage):
                     case Broken(error):
                         raise error if isinstance(error, FlazyError) else WorkerError("a fault in Flazy") from error
         finally:
-            self._waited_s += time.perf_counter() - started
+            self._edge.end()
 
     def _wait(self) -> Any:
         """Take from the queue; while the source blocks, send off what it gave before."""

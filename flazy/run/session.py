@@ -118,6 +118,7 @@ class Session:
         self.worked_ns = 0
         self.lost_workers = 0
         self.samples_in = 0
+        self.samples_done = 0
         self.at_hand = False
         self._pool = pool
         self._where = where
@@ -315,6 +316,7 @@ class Session:
             return
         under_way.made = True
         self._owed -= under_way.samples
+        self.samples_done += under_way.samples
         self._weight = max(under_way.nbytes / under_way.samples, 0.9 * self._weight)
         self._pace(under_way.nanos / 1e9)
         if self._where.chunk is None:

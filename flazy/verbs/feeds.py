@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from flazy.errors import MissingExtra
 from flazy.feeds.passes import Passes
-from flazy.leaves import Padded
 from flazy.plan import nodes
-from flazy.plan.batching import BucketBatch, Window
 from flazy.plan.length import known_length, length_of
-from flazy.plan.nodes import Node, spine_of
+from flazy.plan.nodes import Node
 from flazy.plan.planner import plan, processes_of
 from flazy.plan.ranks import Rank, inherit, rank_for_child
+from flazy.plan.sections import batched
 from flazy.run.runs import Run
 from flazy.verbs.base import Planned, at_least, verb
 
 __all__ = ["FeedVerbs", "PassOpener", "feed", "on_device"]
-
-EVERY = 64  # dimensions: as many as numpy has
 
 
 class FeedVerbs(Planned):
@@ -76,7 +73,7 @@ class FeedVerbs(Planned):
         """
         feed = importlib.import_module("flazy.feeds.tensorflow")
         passes = Passes(functools.partial(open_at, self.node), self._coming)
-        return feed.tensorflow_dataset(passes, signature, free=_free(self.node), length=length_of(self.node))
+        return feed.tensorflow_dataset(passes, signature, free=batched(plan(self.node)), length=length_of(self.node))
 
     @verb
     def torch(self, device: Any = None, *, pin_memory: bool = False, prefetch: int = 2) -> Any:
@@ -188,17 +185,3 @@ class PassOpener:
 def _opens(node: Node, rank: Rank | None) -> PassOpener:
     inherit(rank)
     return PassOpener(node)
-
-
-def _free(root: Node) -> int:
-    """Count the first dimensions that may differ between samples, as far as the plan tells."""
-    first, *rest = spine_of(root)
-    for node in reversed(rest):
-        match node:
-            case nodes.Batch(leaves=Padded()) | BucketBatch():
-                return EVERY
-            case nodes.Batch() | Window():
-                return 1
-            case nodes.FlatMap() | nodes.Transform():  # unbatch() is a flatmap
-                return 0
-    return max(map(_free, first.upstreams), default=0)

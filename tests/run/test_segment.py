@@ -14,6 +14,7 @@ from flazy.plan import nodes
 from flazy.run.feeder import Feeder, aligned
 from flazy.run.session import Nudge
 from flazy.run.stages import SourceStage, Stage
+from flazy.run.waits import Section
 from flazy.sample import fresh
 from flazy.transport.codec import Unencodable
 from flazy.transport.payload import Plain
@@ -85,7 +86,7 @@ class FakePool:
 
 def feeder(upstream, session, batch=1):
     hub = SimpleNamespace(post=lambda action: action())
-    return Feeder(upstream, session, FakePool(), hub, "map(f)", batch=batch)
+    return Feeder(upstream, session, FakePool(), hub, "map(f)", batch=batch, section=Section())
 
 
 @pytest.fixture

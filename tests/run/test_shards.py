@@ -13,7 +13,7 @@ from flazy.errors import UnevenShards
 from flazy.plan import nodes
 from flazy.plan.planner import plan
 from flazy.run.build import build
-from flazy.run.skips import Skips
+from tests.run.test_stages import NoRun
 
 LENGTHS, SIZES, BLOCKS = st.integers(0, 40), st.integers(1, 5), st.integers(1, 4)
 SOURCES = {
@@ -21,17 +21,6 @@ SOURCES = {
     "generator": lambda length: Dataset(lambda: iter([*range(length)][:])).filter(lambda x: True),
     "prefetched": lambda length: Dataset(range(length)).transform(iter).prefetch(2),
 }
-
-
-class NoRun:
-    """A run without parallel stages."""
-
-    def __init__(self):
-        self.skips = Skips()
-        self.remarks = {}
-
-    def segment(self, chain, upstream):
-        raise AssertionError("these plans are serial")
 
 
 def named(node, cycle=0):

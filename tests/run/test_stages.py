@@ -8,12 +8,19 @@ from flazy import Dataset
 from flazy.plan.planner import plan
 from flazy.run.build import build
 from flazy.run.skips import Skips
+from flazy.run.waits import Section
 
 
 class NoRun:
     """A run without parallel stages."""
 
-    skips = Skips()
+    def __init__(self):
+        self.skips = Skips()
+        self.remarks = {}
+        self.section = Section()
+
+    def beyond(self, part):
+        return self
 
     def segment(self, chain, upstream):
         raise AssertionError("these plans are serial")
