@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from flazy.collate import collate, shape_of, type_of
-from flazy.errors import EmptyDataset, OutOfRange
+from flazy.errors import EmptyDataset, InvalidArgument, InvalidType, OutOfRange
 from flazy.plan import nodes
 from flazy.plan.length import known_length, length_of
 from flazy.verbs.base import Planned, at_least, callable_named, dtype_of, verb
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from flazy.datasets import Dataset
     from flazy.run.runs import Run
+    from flazy.run.stats import Stats
 
 __all__ = ["Actions"]
 
@@ -31,7 +34,7 @@ class Actions(Planned):
         def __iter__(self) -> Iterator[Any]:
             """Iterate; see `Dataset`."""
 
-        def _peek(self, node: nodes.Node) -> Run:
+        def _peek(self, node: nodes.Node, *, timed: bool = False) -> Run:
             """Open another plan at the coming cycle, without using it up."""
 
         def progress(self, description: str | None = None) -> Dataset[Any]:
@@ -97,6 +100,60 @@ class Actions(Planned):
         return result
 
     @verb
+    def simulate_step(self, ms: float, steps: int | None = None, *, verbose: bool = False) -> Stats:
+        """Run the coming pass against a loop that takes ``ms`` milliseconds a batch, and say how long that waited.
+
+        It is to a pipeline what a training loop on a GPU is, without a model: between two batches the processor is free
+        for what makes the next ones. The pass is not used up.
+
+        Parameters
+        ----------
+        ms
+            Milliseconds that the loop spends on each batch (or sample, where the plan does not batch). 0 asks how fast
+            the data could be.
+        steps
+            So many batches; None (default): all of them. A few seconds tell; workers need the first to start.
+        verbose
+            Show a progress bar.
+
+        Returns
+        -------
+        Stats
+            Its ``repr`` is one line; ``waited``, ``first_s``, ``rate`` and ``slowest`` are its figures.
+
+        Raises
+        ------
+        EndlessDataset
+            Without ``steps`` on a plan that repeats without end.
+
+        Notes
+        -----
+        ``waited`` is the share of the time since the first batch, which workers need to start and which does not count.
+        Waited 0 %: the data is fast enough, and more workers would change nothing. Waited 40 %: a real loop of that
+        step would be idle for 40 % of its time; the line names the stage that limits it: give that one more workers, or
+        ``workers=`` if it has none. It measures this machine as it is now: whatever else runs on it counts.
+
+        Examples
+        --------
+        >>> from flazy import Dataset
+        >>> tried = Dataset(range(640)).map(lambda x: x / 2).batch(64).simulate_step(ms=1)
+        >>> tried.given, tried.unit
+        (10, 'batches')
+
+        ``print(tried)`` says, for a stage that cannot keep up: ``625 batches in 19.1 s; the first after 310 ms, then
+        33.2/s; the loop waited 34 % of the time; slowest: map(augment), its 2 workers 99 % busy; more workers for
+        map(augment) would help``.
+        """
+        seconds = _milliseconds(ms) / 1000
+        node = self.node if steps is None else nodes.Take(self.node, at_least(1, steps, "steps"))
+        needs_end(node, "simulate_step()", "say how many steps= it may take")
+        never = threading.Event()
+        with self._peek(nodes.Progress(node, None) if verbose else node, timed=True) as run:
+            for _batch in run:  # held during the step, as a loop does
+                never.wait(seconds)
+        return run.stats()
+
+    @verb
     def shape(self) -> Any:
         """Give the shapes of the first sample, in its structure; ``()`` for what is not an array."""
         return shape_of(self.first())
@@ -135,6 +192,15 @@ class Actions(Planned):
             for sample in run:
                 return sample
         raise OutOfRange(f"index {index} is beyond the end of the dataset")
+
+
+def _milliseconds(ms: Any) -> float:
+    """Check a time that a loop may take."""
+    if isinstance(ms, bool) or not isinstance(ms, int | float):
+        raise InvalidType(f"simulate_step(ms) takes milliseconds, not {ms!r}")
+    if not 0 <= ms < math.inf:
+        raise InvalidArgument(f"simulate_step(ms) takes milliseconds, 0 or more, not {ms}")
+    return ms
 
 
 def _sliced(node: nodes.Node, part: slice) -> nodes.Node:

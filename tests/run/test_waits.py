@@ -236,7 +236,7 @@ def test_pass_that_is_left_is_logged(clock, lines):
 def test_looks_are_not_logged(clock, lines):
     ds = Dataset(range(12)).map(clock.taking(5)).batch(2)
 
-    ds.first(), ds[3], ds.shape()
+    ds.first(), ds[3], ds.shape(), ds.simulate_step(0)
     with ds.open() as run:
         next(run)
     ds.open().close()
