@@ -1,4 +1,4 @@
-"""What may become of the arrays of a batch besides being stacked: padded, or put end to end.
+"""What may become of the arrays of a batch besides being stacked: padded, put end to end, or packed into a row.
 
 Each class here stands in the place of `flazy.collate.Stacked`, and sees to one leaf at a time; structures, numbers and
 text are `collate`'s alone.  What differs from leaf to leaf is said by key: a dict or tuple like the sample's own, of
@@ -17,7 +17,7 @@ from flazy.collate import STACKED, Stacked, at, common_dtype, fits, two
 from flazy.errors import BatchError
 from flazy.ragged import Ragged
 
-__all__ = ["EndToEnd", "Padded"]
+__all__ = ["EndToEnd", "Packed", "Padded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,34 @@ class EndToEnd(Stacked):
         offsets = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=offsets[1:])
         return Ragged(_concatenated(rows), offsets)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed(Stacked):
+    """Concatenated along the first axis into a row of ``length``, whose rest is filled with ``pad``."""
+
+    verb: ClassVar[str] = "pack"
+
+    length: int
+    pad: Any = 0
+
+    def below(self, names: Collection[Any], key: str) -> Mapping[Any, Stacked]:
+        """Give each part of the structure its own pad."""
+        pads = _parts(self.pad, names, "pad", key)
+        return {name: Packed(self.length, pads[name]) for name in names}
+
+    def joined(self, rows: Sequence[Any], key: str) -> Any:
+        """Make the row."""
+        trailing = _trailing(rows, key)
+        if sum(map(len, rows)) == self.length:
+            common_dtype(rows, key)
+            return _concatenated(rows)
+        made = _filled((self.length, *trailing), self.pad, rows, key)
+        stop = 0
+        for row in rows:
+            start, stop = stop, stop + len(row)
+            made[start:stop] = row
+        return made
 
 
 # By key -----------------------------------------------------------------------------------------------------------

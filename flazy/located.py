@@ -20,7 +20,7 @@ from flazy.errors import SampleError, SourceError
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Cause", "Place", "cause_of", "located", "placed"]
+__all__ = ["Cause", "Place", "cause_of", "located", "placed", "spell_address"]
 
 LONGEST_TEXT = 64 * 1024
 OURS = str(pathlib.Path(__file__).parent / "_")[:-1]  # with the separator: ``flazy-demo`` beside it is the user's
@@ -89,7 +89,7 @@ def placed(error: Located, place: Place) -> Located:
 
 
 def _failed(place: Place) -> str:
-    where = f"{place.noun} {_spell(place.address)}" + (f" of cycle {place.cycle}" if place.cycle else "")
+    where = f"{place.noun} {spell_address(place.address)}" + (f" of cycle {place.cycle}" if place.cycle else "")
     return f"{place.stage} failed on {where}"
 
 
@@ -102,7 +102,8 @@ def _text(cause: Cause, place: Place) -> str:
     return f"{text}\n\nIn {place.worker}:\n{cause.traceback}"
 
 
-def _spell(address: tuple[int, ...]) -> str:
+def spell_address(address: tuple[int, ...]) -> str:
+    """Give an address as messages have it: one number where it is one."""
     return str(address[0]) if len(address) == 1 else str(address)
 
 

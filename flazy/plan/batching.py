@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from flazy.collate import Stacked
+from flazy.leaves import Packed
 from flazy.plan.nodes import StreamNode, node
 
-__all__ = ["BucketBatch", "Window"]
+__all__ = ["BucketBatch", "Pack", "Window"]
 
 
 @node
@@ -32,3 +33,12 @@ class BucketBatch(StreamNode):
     default_dtype: Any
     drop_remainder: bool
     leaves: Stacked
+
+
+@node
+class Pack(StreamNode):
+    """Sequences become rows of one length; ``open_rows`` None: they are cut where a row is full."""
+
+    row: Packed
+    open_rows: int | None
+    drop_remainder: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flazy.plan import nodes
-from flazy.plan.batching import BucketBatch, Window
+from flazy.plan.batching import BucketBatch, Pack, Window
 from flazy.plan.nodes import Node, RecordNode, spine_of
 from flazy.plan.planner import Chain, Physical, Step, plan, processes_of
 from flazy.plan.ranks import rank_of
@@ -46,7 +46,7 @@ def step(node: Node) -> str:
             return _record(node)
         case nodes.Transform():
             return f"transform({node.label})"
-        case nodes.Batch() | Window() | BucketBatch():
+        case nodes.Batch() | Window() | BucketBatch() | Pack():
             return _batching(node)
         case nodes.Shuffle():
             return f"shuffle({node.buffer_size or ''})"
@@ -66,7 +66,7 @@ def step(node: Node) -> str:
     return f"{type(node).__name__.lower()}()"
 
 
-def _batching(node: nodes.Batch | Window | BucketBatch) -> str:
+def _batching(node: nodes.Batch | Window | BucketBatch | Pack) -> str:
     match node:
         case nodes.Batch():
             own = [] if node.fn is None else [f"fn={node.label}"]
@@ -78,6 +78,8 @@ def _batching(node: nodes.Batch | Window | BucketBatch) -> str:
             size = node.sizes[0] if len(set(node.sizes)) == 1 else list(node.sizes)
             boundaries = list(node.boundaries)
             return _call("bucket_batch", node.label, boundaries, size, *node.leaves.options, *_kept(node))
+        case Pack():
+            return _call("pack", *_pack(node))
 
 
 def _call(verb: str, *arguments: object) -> str:
@@ -86,6 +88,12 @@ def _call(verb: str, *arguments: object) -> str:
 
 def _kept(node: nodes.Batch | Window | BucketBatch) -> list[str]:
     return [] if node.drop_remainder else ["drop_remainder=False"]
+
+
+def _pack(node: Pack) -> list[object]:
+    pad = [] if node.row.pad == 0 else [f"pad={node.row.pad!r}"]
+    how = ["split=True"] if node.open_rows is None else []
+    return [node.row.length, *pad, *how, *(["drop_remainder=True"] if node.drop_remainder else [])]
 
 
 def _record(node: RecordNode) -> str:

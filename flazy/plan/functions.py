@@ -7,7 +7,7 @@ from typing import Any
 
 from flazy.errors import InvalidType, MissingKey
 
-__all__ = ["Getter", "Selected", "SelectedTuple", "Starred", "name_of", "unstack"]
+__all__ = ["Getter", "Selected", "SelectedTuple", "Starred", "name_of", "row_of", "unstack"]
 
 
 def name_of(fn: object) -> str:
@@ -78,7 +78,7 @@ def unstack(batch: Any) -> Iterator[Any]:
     """Split a batch along the first dimension of its arrays: the inverse of collation."""
     count = _rows(batch)
     for index in range(count):
-        yield _row(batch, index)
+        yield row_of(batch, index)
 
 
 def _rows(batch: Any) -> int:
@@ -95,10 +95,11 @@ def _rows(batch: Any) -> int:
     return len(batch)
 
 
-def _row(batch: Any, index: int) -> Any:
+def row_of(batch: Any, index: int | slice) -> Any:
+    """Give one row of a batch, or with a slice some of them, in its structure."""
     if isinstance(batch, Mapping):
-        return {key: _row(part, index) for key, part in batch.items()}
+        return {key: row_of(part, index) for key, part in batch.items()}
     if isinstance(batch, tuple):
-        rows = [_row(part, index) for part in batch]
+        rows = [row_of(part, index) for part in batch]
         return type(batch)(*rows) if hasattr(batch, "_fields") else tuple(rows)
     return batch[index]

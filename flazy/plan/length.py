@@ -6,7 +6,7 @@ import math
 
 from flazy.errors import UnknownLength
 from flazy.plan import nodes
-from flazy.plan.batching import BucketBatch, Window
+from flazy.plan.batching import BucketBatch, Pack, Window
 from flazy.plan.nodes import Node, spine_of
 from flazy.plan.shards import length_of_shard
 
@@ -75,7 +75,7 @@ def _after(node: Node, length: Length) -> Length:
             return 0 if node.times == 0 else None if length is None else length * node.times
         case nodes.Transform():
             return None
-    if isinstance(node, BucketBatch) or (isinstance(node, nodes.RecordNode) and not node.one_to_one):
+    if isinstance(node, BucketBatch | Pack) or (isinstance(node, nodes.RecordNode) and not node.one_to_one):
         return math.inf if length == math.inf else None
     return length
 

@@ -3,6 +3,7 @@
 ==========  =============================================================================
 stages      one open stage each of the driver: iterate, address, close
 batches     stages that put samples together
+packs       the stage that lays sequences end to end
 kept        stages that keep samples: shuffle, sample, cache
 joins       stages with several upstreams
 shards      a stage that keeps one part of the stream

@@ -1,4 +1,4 @@
-"""Stages that put samples together: one group after the other, in windows, or by length."""
+"""Stages that put samples together: one group after the other, in windows, or by length; ``packs.py`` packs."""
 
 from __future__ import annotations
 

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from flazy.plan import nodes
-from flazy.plan.batching import BucketBatch, Window
+from flazy.plan.batching import BucketBatch, Pack, Window
 from flazy.plan.length import length_of
 from flazy.plan.planner import Chain, Physical, Step, plan
 from flazy.plan.sections import batched, is_bar, is_edge
-from flazy.run import batches, joins, kept, stages
+from flazy.run import batches, joins, kept, packs, stages
 from flazy.run.chains import ChainStage
 from flazy.run.shards import sharded
 from flazy.run.skips import Skips
@@ -46,6 +46,7 @@ class Opening(Protocol):
 
 SIMPLE: dict[type[nodes.Node], Callable[[Any, Stage], Stage]] = {
     BucketBatch: batches.BucketStage,
+    Pack: packs.PackStage,
     Window: batches.WindowStage,
     nodes.Batch: batches.BatchStage,
     nodes.Enumerate: stages.EnumerateStage,

@@ -54,6 +54,7 @@ FOREIGN = {
     **dict.fromkeys(["bucket_batch_sizes", "batch_sizes"], "Flazy says size, one number or one for each bucket"),
     "bucket_boundaries": "Flazy says boundaries",
     "element_length_func": "Flazy says length_fn",
+    "num_packing_bins": "Flazy says open_rows=",
     "shift": "Flazy says stride=",
     "batch_size": "Flazy says batch(size)",
     **dict.fromkeys(["deterministic", "in_order", "preserve_order", "output_order"], "Flazy says ordered="),

@@ -56,6 +56,8 @@ class Callable:
         ),
         (lambda ds: ds.ragged_batch(2).ragged_batch(2, keys="a"),
          "Dataset(range(0, 3)).ragged_batch(2).ragged_batch(2, keys=['a'])"),
+        (lambda ds: ds.pack(9, pad=-1), "Dataset(range(0, 3)).pack(9, pad=-1)"),
+        (lambda ds: ds.pack(9, split=True), "Dataset(range(0, 3)).pack(9, split=True)"),
         (lambda ds: ds.window(2).window(2, 3), "Dataset(range(0, 3)).window(2).window(2, stride=3)"),
         (lambda ds: ds.shuffle().shuffle(5), "Dataset(range(0, 3)).shuffle().shuffle(5)"),
         (lambda ds: ds.sample(2).repeat().repeat(2), "Dataset(range(0, 3)).sample(2).repeat().repeat(2)"),

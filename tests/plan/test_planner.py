@@ -140,6 +140,7 @@ def test_more_flatmaps_than_python_nests_blocks_are_several_chains():
         (lambda ds: ds.window(3, 2).take(0), ["Source", "Take 0", "Window"]),
         (lambda ds: ds.window(3, 2, drop_remainder=False).take(4), ["Source", "Window", "Take 4"]),
         (lambda ds: ds.bucket_batch(identity, [5], 2).take(4), ["Source", "BucketBatch", "Take 4"]),
+        (lambda ds: ds.pack(5).take(4), ["Source", "Pack", "Take 4"]),
         (lambda ds: ds[::3].take(4), ["Source", "Take 10", "Stride"]),
         (lambda ds: ds[::3].take(0), ["Source", "Take 0", "Stride"]),
         (lambda ds: ds.map(identity).batch(2).skip(1).take(1), ["Source", "Take 4", ("map",), "Batch", "Skip"]),

@@ -78,6 +78,10 @@ LETTERS = Dataset("abcdef", range(6)).map(lambda pair: pair[0])
         (lambda ds: ds.skip(1).ragged_batch(2).map("".join), [("bc", (0,)), ("de", (1,))]),
         (lambda ds: ds.skip(1).window(2).map("".join), [("bc", (0,)), ("cd", (1,))]),
         (lambda ds: ds.skip(1).bucket_batch(ord, [100], 2).map("".join), [("bc", (0,)), ("de", (1,))]),
+        (
+            lambda ds: ds.skip(1).map(list).pack(2, pad="").map(lambda row: "".join(row["values"])),
+            [("bc", (0,)), ("de", (1,)), ("f", (2,))],
+        ),
         (lambda ds: ds.batch(2).skip(1).unbatch().map(str), [("c", (1, 0)), ("d", (1, 1)), ("e", (2, 0))]),
         (lambda ds: ds.skip(1).prefetch(2), [("b", (1,)), ("c", (2,)), ("d", (3,))]),
         (lambda ds: ds.skip(1).cache(), [("b", (1,)), ("c", (2,)), ("d", (3,))]),
@@ -181,6 +185,7 @@ def test_cycle_counts_passes_and_repetitions(dataset, at_0, at_2):
         (lambda ds: ds.window(3, drop_remainder=False).take(2), 4),
         (lambda ds: ds.window(2, 5).take(2), 7),
         (lambda ds: ds.bucket_batch(int, [1], [1, 2]).take(2), 3),
+        (lambda ds: ds.map(lambda x: [x]).pack(3).take(2), 6),
         (lambda ds: ds.shuffle(4).take(1), 5),
         (lambda ds: ds.prefetch(3).take(2), 2),
         (lambda ds: ds.enumerate().map(str).take(2), 2),

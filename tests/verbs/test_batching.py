@@ -304,40 +304,6 @@ def test_what_cannot_be_ragged_is_named(samples, options, message):
         Dataset(samples).ragged_batch(2, **options).list()
 
 
-# window -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.filterwarnings("ignore:window")
-@given(count=st.integers(0, 12), size=SIZES, stride=st.integers(1, 7), drop=st.booleans(), most=st.integers(0, 9))
-def test_windows_are_slices(count, size, stride, drop, most):
-    numbers = np.arange(count)
-    windows = Dataset(numbers).window(size, stride, drop_remainder=drop)
-    slices = [numbers[start : start + size] for start in range(0, count, stride)]
-    expected = [window for window in slices if len(window) == size or not drop]
-
-    assert same(expected, windows.list())
-    assert same(expected[:most], windows.take(most).list())
-    assert len(expected) == len(windows)
-
-
-@pytest.mark.filterwarnings("ignore:window", "ignore:batch")
-@few
-@given(count=st.integers(0, 9), size=SIZES, drop=st.booleans())
-def test_batches_are_windows_with_their_size_as_stride(count, size, drop):
-    dataset = Dataset(x=range(count), y=[str(number) for number in range(count)])
-
-    assert same(
-        dataset.batch(size, drop_remainder=drop).list(), dataset.window(size, size, drop_remainder=drop).list()
-    )
-
-
-def test_windows_share_no_memory():
-    first, second = Dataset([np.zeros(1)] * 3).window(2)
-    first += 1
-
-    assert [[0], [0]] == second.tolist()
-
-
 # All of them ------------------------------------------------------------------------------------------
 
 
@@ -384,6 +350,8 @@ VERBS = {
     "padded_batch": lambda ds: ds.padded_batch(3, pad=-1, drop_remainder=False),
     "bucket_batch": lambda ds: ds.bucket_batch(length_of, [2, 4], [4, 3, 2], drop_remainder=False),
     "ragged_batch": lambda ds: ds.ragged_batch(3, drop_remainder=False),
+    "pack": lambda ds: ds.select("x").pack(7, pad=-1, open_rows=2),
+    "pack and split": lambda ds: ds.select("x").pack(7, split=True),
     "window": lambda ds: ds.select("y").window(3, 2, drop_remainder=False),
     "behind another": lambda ds: ds.padded_batch(4, length=5).unbatch().ragged_batch(2),
 }
