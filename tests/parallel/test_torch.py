@@ -4,8 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch.utils.data import DataLoader, IterableDataset  # noqa: E402 - behind the look whether it is there
+from torch.utils.data import DataLoader, IterableDataset, default_collate  # noqa: E402 - behind the look whether it is there
 
+from flazy import Dataset  # noqa: E402
 from tests.parallel.test_forks import ROWS, Around, batches, right, samples  # noqa: E402
 
 pytestmark = [
@@ -55,3 +56,11 @@ def test_tensors_over_a_batch_keep_it():
     tensors = [torch.from_numpy(batch["x"])[1:] for batch, _ in zip(batches(), range(40), strict=False)]
 
     assert all((tensor[0] == ROWS * number + 1).all() for number, tensor in enumerate(tensors))
+
+
+def test_default_collate_makes_the_batch():
+    samples = Dataset(x=range(4), name=["a", "b", "c", "d"])
+
+    for batch, loaded in zip(samples.batch(2, fn=default_collate), DataLoader(samples.list(), 2), strict=True):
+        assert loaded["x"].tolist() == batch["x"].tolist()
+        assert (loaded["x"].dtype, loaded["name"]) == (batch["x"].dtype, batch["name"])

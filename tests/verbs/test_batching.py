@@ -12,7 +12,7 @@ from flazy.errors import BatchError
 from tests.parallel.functions import OddError
 from tests.transport.same import same
 
-few = settings(max_examples=25)
+few = settings(max_examples=20)
 SIZES = st.integers(1, 5)
 
 
@@ -162,28 +162,28 @@ def test_masked_arrays_are_padded_without_a_mask():
     assert [[None, 2], [3, 9]] == batch.tolist()
 
 
-@pytest.mark.parametrize(
-    ("pad", "dtype"),
-    [(-1, np.uint8), (256, np.uint8), (0.5, np.int64), (float("nan"), np.int32), (2, np.bool_), (1e39, np.float32),
-     (0, "U3"), ("long", "U3"), (np.int64(-1), np.uint16), (2**24 + 1, np.float32)],
-)  # fmt: skip
-def test_pad_that_a_dtype_does_not_hold_is_refused(pad, dtype):
-    dataset = Dataset([{"x": np.zeros(2, dtype)}, {"x": np.zeros(1, dtype)}])
-
-    with pytest.raises(BatchError, match=r"^padded_batch\(2.*\), batch 0: key 'x': pad=.* does not fit into"):
-        dataset.padded_batch(2, pad).list()
+def padded_once(pad, dtype):
+    return Dataset([{"x": np.zeros(2, dtype)}, {"x": np.zeros(1, dtype)}]).padded_batch(2, pad).first()["x"]
 
 
-@pytest.mark.parametrize(
-    ("pad", "dtype"),
-    [(0.1, np.float32), (float("nan"), np.float16), (True, np.bool_), (np.float32(-1), np.int8), (None, object),
-     ("x", "U1"), (np.uint8(255), np.uint8), (-100, np.float64), (1j, complex)],
-)  # fmt: skip
-def test_pad_that_a_dtype_holds_is_taken(pad, dtype):
-    batch = Dataset([np.zeros(2, dtype), np.zeros(1, dtype)]).padded_batch(2, pad).first()
+def test_pad_that_a_dtype_does_not_hold_is_refused():
+    for pad, dtype in [
+        (-1, np.uint8), (256, np.uint8), (0.5, np.int64), (float("nan"), np.int32), (2, np.bool_), (1e39, np.float32),
+        (0, "U3"), ("long", "U3"), (np.int64(-1), np.uint16), (2**24 + 1, np.float32),
+    ]:  # fmt: skip
+        with pytest.raises(BatchError, match=r"^padded_batch\(2.*\), batch 0: key 'x': pad=.* does not fit into"):
+            padded_once(pad, dtype)
 
-    assert np.dtype(dtype) == batch.dtype
-    np.testing.assert_array_equal(np.array(pad, dtype), batch[1, 1])
+
+def test_pad_that_a_dtype_holds_is_taken():
+    for pad, dtype in [
+        (0.1, np.float32), (float("nan"), np.float16), (True, np.bool_), (np.float32(-1), np.int8), (None, object),
+        ("x", "U1"), (np.uint8(255), np.uint8), (-100, np.float64), (1j, complex), (False, object),
+    ]:  # fmt: skip
+        batch = padded_once(pad, dtype)
+
+        assert np.dtype(dtype) == batch.dtype
+        np.testing.assert_array_equal(np.array(pad, dtype), batch[1, 1])
 
 
 @pytest.mark.parametrize(
@@ -341,6 +341,10 @@ def of_length(number):
     return {"x": np.full(number % 5, number, np.int64), "y": float(number)}
 
 
+def doubled(batch):
+    return {"x": Ragged(batch["x"].values * 2, batch["x"].offsets), "y": batch["y"]}
+
+
 def length_of(sample):
     return len(sample["x"])
 
@@ -353,16 +357,18 @@ VERBS = {
     "pack": lambda ds: ds.select("x").pack(7, pad=-1, open_rows=2),
     "pack and split": lambda ds: ds.select("x").pack(7, split=True),
     "window": lambda ds: ds.select("y").window(3, 2, drop_remainder=False),
+    "there and back": lambda ds: ds.ragged_batch(8).map(doubled, workers=1),
     "behind another": lambda ds: ds.padded_batch(4, length=5).unbatch().ragged_batch(2),
 }
 
 
 @pytest.mark.slow
 def test_workers_change_nothing():
+    samples = Dataset(range(40)).map(of_length, workers=2)
     for name, made in VERBS.items():
-        dataset = made(Dataset(range(40)).map(of_length, workers=2))
+        dataset = made(samples)
 
         parallel, serial = dataset.list(), dataset.serial().list()
 
-        assert len(serial) > 5, name
+        assert len(serial) >= 5, name
         assert same(serial, parallel), name

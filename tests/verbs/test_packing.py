@@ -11,7 +11,7 @@ from flazy import Dataset
 from flazy.errors import BatchError
 from tests.transport.same import same
 
-few = settings(max_examples=40)
+few = settings(max_examples=25)
 LENGTH = 6
 
 
