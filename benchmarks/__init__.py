@@ -16,6 +16,7 @@ goals           what is to be reached, and whether it was
 tables, plot    medians, tables, and the picture
 run             all of it in order
 soak            memory, descriptors and threads over a long time: ``make soak``
-map, tfrecord   smaller measurements, run by themselves: ``python -m benchmarks.map``
+map, padded,    smaller measurements, run by themselves: ``python -m benchmarks.map``
+tfrecord
 ==============  ==============================================================================
 """

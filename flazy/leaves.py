@@ -48,26 +48,27 @@ class Padded(Stacked):
 
     def joined(self, rows: Sequence[Any], key: str) -> Any:
         """Make one array, allocated once, into which the rows are copied."""
-        shape = self._shape(rows, key)
-        if all(row.shape == shape for row in rows):
+        shapes = [row.shape for row in rows]
+        shape = self._shape(shapes, key)
+        if shapes.count(shape) == len(shapes):
             return STACKED.joined(rows, key)
         made = _filled((len(rows), *shape), self.pad, rows, key)
         for number, row in enumerate(rows):
-            made[number, *map(slice, row.shape)] = row
+            made[number, *map(slice, shapes[number])] = row
         return made
 
-    def _shape(self, rows: Sequence[Any], key: str) -> tuple[int, ...]:
-        if len({row.ndim for row in rows}) > 1:
-            different = two(rows, lambda row: row.ndim)
+    def _shape(self, shapes: Sequence[tuple[int, ...]], key: str) -> tuple[int, ...]:
+        if len(set(map(len, shapes))) > 1:
+            different = two(shapes, len)
             raise BatchError(f"{at(key)}arrays with different numbers of dimensions cannot be padded: {different}")
-        first, *others = [max(sizes) for sizes in zip(*(row.shape for row in rows), strict=True)] or [None]
-        if first is None:
+        if not shapes[0]:
             return ()
+        first, *others = map(max, zip(*shapes, strict=True))
         length = _one(self.length, "length", key)
         if length is not None and first > length:
-            number = next(number for number, row in enumerate(rows) if len(row) > length)
+            number = next(number for number, shape in enumerate(shapes) if shape[0] > length)
             raise BatchError(
-                f"{at(key)}sample {number} of the batch is {len(rows[number])} long, over length={length}; "
+                f"{at(key)}sample {number} of the batch is {shapes[number][0]} long, over length={length}; "
                 "cut it in a map() before"
             )
         multiple = _one(self.multiple_of, "multiple_of", key) or 1
