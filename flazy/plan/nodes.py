@@ -225,7 +225,7 @@ class Batch(StreamNode):
     leaves: Stacked = STACKED
     fn: Callable[[list[Any]], Any] | None = None
     label: str = ""
-    shard: Shard | None = None  # which of all batches these are, where a shard of them was moved upstream
+    shards: tuple[Shard, ...] = ()  # which of all batches these are, where shards of them were moved upstream
 
 
 @node

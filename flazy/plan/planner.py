@@ -208,7 +208,7 @@ def _swapped(shard: nodes.Shard, below: Node) -> tuple[Node, Node] | None:
         case nodes.Batch() if shard.equal in (None, "none"):
             block, least = behind_batch(shard, below)
             moved = replace(shard, upstream=below.upstream, block=block, least=least)
-            return moved, replace(below, upstream=moved, shard=shard)
+            return moved, replace(below, upstream=moved, shards=(*below.shards, shard))
         case RecordNode(one_to_one=True) | nodes.Prefetch() | nodes.Progress() | nodes.Serial() | nodes.Epoch():
             moved = replace(shard, upstream=below.upstream)
             return moved, replace(below, upstream=moved)

@@ -6,7 +6,7 @@ A *round* is a block for every shard; the last round of a pass may be incomplete
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from flazy.plan.nodes import Batch, Shard
 from flazy.plan.ranks import Rank, rank_of
@@ -34,11 +34,17 @@ def uneven(node: Shard, rank: Rank, rest: int) -> bool:
     return 0 < given < rank.size
 
 
-def numbers_of(node: Shard) -> Iterator[int]:
-    """Give the positions of all samples of a shard, without end."""
+def numbers_of(shards: Sequence[Shard]) -> Iterator[int]:
+    """Give the positions in a stream of the samples of a shard of a shard … of it, without end."""
+    numbers: Iterator[int] = itertools.count()
+    for shard in reversed(shards):
+        numbers = _numbers_of(shard, numbers)
+    return numbers
+
+
+def _numbers_of(node: Shard, numbers: Iterator[int]) -> Iterator[int]:
     rank = rank_of(node)
-    starts = itertools.count(rank.index * node.block, rank.size * node.block)
-    return itertools.chain.from_iterable(range(start, start + node.block) for start in starts)
+    return ((at // node.block * rank.size + rank.index) * node.block + at % node.block for at in numbers)
 
 
 def behind_batch(node: Shard, batch: Batch) -> tuple[int, int]:

@@ -63,14 +63,13 @@ class BatchStage(Batches):
     def __init__(self, node: nodes.Batch, upstream: Stage) -> None:
         super().__init__(node, upstream)
         self.node = node
-        if node.shard is not None:
-            self.numbers = numbers_of(node.shard)
+        self.numbers = numbers_of(node.shards)
 
     def stream(self) -> Generator[Any, None, None]:
         """Give batches."""
         for group in self.upstream.groups(self.node.size):
             if len(group) < self.node.size and self.node.drop_remainder:
-                if self.node.shard is None:  # of several shards some may well have no batch
+                if not self.node.shards:  # of several shards some may well have no batch
                     self.dropped(len(group))
                 return
             batch = self.batch(group)

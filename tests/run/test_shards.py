@@ -85,13 +85,14 @@ STEPS = {
     "prefetch": lambda ds, n: ds.prefetch(n + 1),
     "shuffle": lambda ds, n: ds.shuffle(seed=n),
     "enumerate": lambda ds, n: ds.enumerate(n).map(str),
+    "shard": lambda ds, n: ds.shard(2, n % 2),
     "concat": lambda ds, n: ds + Dataset(range(n)).map(str),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:batch.* dropped all")
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(
     steps=st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 3)), max_size=5), size=st.integers(2, 4),
     equal=st.sampled_from(["none", "drop", "pad"]),
@@ -114,6 +115,12 @@ def test_batches_keep_their_numbers_and_with_them_what_is_drawn_for_them():
 
     assert [rows[i::3] for i in range(3)] == [batches.shard(3, i).list() for i in range(3)]
     assert [(1,), (4,), (7,), (10,)] == [address for _, address, _ in named(batches.shard(3, 1).node)]
+
+
+def test_batches_of_a_part_of_a_part_keep_their_numbers():
+    batches = Dataset(range(24)).batch(2).shard(2, 1).shard(3, 1).shard(2, 1)
+
+    assert [([18.0, 19.0], (9,))] == [(batch.tolist(), address) for batch, address, _ in named(batches.node)]
 
 
 def test_rank_makes_its_own_samples_only():
