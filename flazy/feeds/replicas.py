@@ -128,6 +128,8 @@ def _unpickled(coming: list[int], file: Any) -> Epochs:
 
 
 def _unnamed() -> int:
+    if hasattr(os, "memfd_create"):  # needs no folder, which may be full
+        return os.memfd_create("flazy-epochs")
     with tempfile.TemporaryFile(buffering=0) as file:
         return os.dup(file.fileno())
 
