@@ -124,6 +124,8 @@ class StreamVerbs(Planned):
         gives one sample for each, so that a rank does not decode what others take; past a `batch`, too, unless shards
         are made equal. So shard samples, then batch them: ``dataset.shuffle(seed=0).shard(equal="pad").batch(32)``.
 
+        What leaves samples out behind it (`filter`, ``on_error="skip"``) makes lengths differ again.
+
         Trainers that deal batches out to ranks themselves (Accelerate does) want the whole dataset.
 
         Every rank must begin equally many passes: that is how all of them come to shuffle the next one alike. What
