@@ -20,16 +20,28 @@ from flazy.plan.nodes import Node, RecordNode, spine_of
 from flazy.plan.shards import behind_batch
 from flazy.plan.where import Processes, Where
 
-__all__ = ["Chain", "Physical", "Step", "plan", "processes_of"]
+__all__ = ["Asked", "Chain", "Physical", "Step", "plan", "processes_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What stages downstream ask of all those before them: ``serial`` that they have no workers, ``settled`` order."""
+
+    serial: bool = False
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """One node on its own; ``ordinal`` numbers the random stages of the plan, and is 0 for others."""
+    """One node on its own; ``ordinal`` numbers the random stages of the plan, and is 0 for others.
+
+    ``asked`` is for a plan that the node makes when it is reached.
+    """
 
     node: Node
     upstreams: tuple[Physical, ...] = ()
     ordinal: int = 0
+    asked: Asked = Asked()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +62,7 @@ Physical = Step | Chain
 Rule = Callable[[list[Node]], list[Node]]
 
 
-def plan(root: Node, *, first_ordinal: int = 0) -> Physical:
+def plan(root: Node, *, first_ordinal: int = 0, asked: Asked = Asked()) -> Physical:
     """Plan a logical plan.
 
     Parameters
@@ -60,8 +72,10 @@ def plan(root: Node, *, first_ordinal: int = 0) -> Physical:
     first_ordinal
         Where the numbering of random stages starts: a part that is made while the plan runs must not share
         numbers with the rest.
+    asked
+        What the rest asks of such a part.
     """
-    return _plan(root, itertools.count(first_ordinal), serial=False, settled=False)
+    return _plan(root, itertools.count(first_ordinal), asked)
 
 
 def processes_of(physical: Physical) -> int:
@@ -78,7 +92,7 @@ def processes_of(physical: Physical) -> int:
     return found
 
 
-def _plan(root: Node, ordinals: Iterator[int], *, serial: bool, settled: bool) -> Physical:
+def _plan(root: Node, ordinals: Iterator[int], asked: Asked) -> Physical:
     spine = spine_of(root)
     for rule in RULES:
         spine = rule(spine)
@@ -86,13 +100,13 @@ def _plan(root: Node, ordinals: Iterator[int], *, serial: bool, settled: bool) -
     parallel_from = _last(spine, nodes.Serial)
     # And everything upstream of a shard is in order, or it would not be clear what is whose.
     settled_to = _last(spine, nodes.Shard)
-    below = {"serial": serial or parallel_from >= 0, "settled": settled or settled_to >= 0}
-    branches = tuple(_plan(branch, ordinals, **below) for branch in spine[0].upstreams)
-    made: Physical = Step(spine[0], branches, next(ordinals) if isinstance(spine[0], nodes.Lazy) else 0)
+    below = Asked(asked.serial or parallel_from >= 0, asked.settled or settled_to >= 0)
+    branches = tuple(_plan(branch, ordinals, below) for branch in spine[0].upstreams)
+    made: Physical = Step(spine[0], branches, next(ordinals) if isinstance(spine[0], nodes.Lazy) else 0, below)
     for place, node in enumerate(spine[1:], start=1):
         if isinstance(node, RecordNode):
-            where = None if serial or place < parallel_from else node.where
-            made = _joined(made, node, ordinals, where, ordered=node.ordered or settled or place < settled_to)
+            where = None if asked.serial or place < parallel_from else node.where
+            made = _joined(made, node, ordinals, where, ordered=node.ordered or asked.settled or place < settled_to)
         elif not isinstance(node, nodes.Serial):
             if isinstance(node, nodes.Batch):
                 made = _batched(made, node)

@@ -103,9 +103,9 @@ def _first(part: Physical, cycle: int, opening: Opening) -> Stage:
             return joins.ZipStage(part.node, opens, cycle)
         case nodes.Lazy():
             # Its random stages get numbers of their own, far from those of the plan that holds it.
-            first = (part.ordinal + 1) << 16
+            first, asked = (part.ordinal + 1) << 16, part.asked
             return joins.LazyStage(
-                part.node, lambda made: build(plan(made, first_ordinal=first), cycle, opening), cycle
+                part.node, lambda made: build(plan(made, first_ordinal=first, asked=asked), cycle, opening), cycle
             )
     raise AssertionError(f"no stage for {part.node!r}")
 

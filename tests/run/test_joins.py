@@ -8,6 +8,10 @@ from hypothesis import strategies as st
 
 from flazy import Dataset
 from flazy.errors import LengthMismatch, SampleError, SourceError
+from flazy.plan import nodes
+from flazy.plan.planner import plan
+from flazy.run.build import build
+from flazy.run.skips import Skips
 
 LISTS = st.lists(st.lists(st.integers(), max_size=5), max_size=5)
 
@@ -176,3 +180,27 @@ def test_one_dataset_may_be_joined_with_itself():
     assert [2, 4, 2, 4] == (dataset + dataset).list()
     assert [2, 2, 4, 4] == Dataset.roundrobin([dataset] * 2).list()
     assert [(2, 2), (4, 4)] == Dataset.zip(dataset, dataset).list()
+
+
+class Noting:
+    """A run that notes how its parallel stages were to run."""
+
+    def __init__(self):
+        self.skips = Skips()
+        self.remarks = {}
+        self.ordered = []
+
+    def segment(self, chain, upstream):
+        self.ordered.append(chain.ordered)
+        return upstream
+
+
+def test_what_is_asked_of_a_plan_is_asked_of_its_parts_that_are_made_later():
+    unordered = Dataset(range(3)).filter(str, workers=2, ordered=False)
+    lazy = Dataset.concat([Dataset.concat([lambda: unordered])])
+    noted = []
+    for node in (lazy.node, nodes.Shard(lazy.node, 1, 0, "none"), lazy.serial().node):
+        run = Noting()
+        noted.append([*build(plan(node), 0, run)] and run.ordered)
+
+    assert [[False], [True], []] == noted
