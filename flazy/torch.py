@@ -26,13 +26,13 @@ FOREIGN = {
     "num_workers": "Flazy says workers=n",
     "persistent_workers": "workers always stay for the next epoch; leave it out",
     "prefetch_factor": "what is under way is bounded by itself; workers=Processes(n, window=…) says by how much",
-    "worker_init_fn": "samples are seeded one by one, by seed=; open files at the first call of __getitem__",
+    "worker_init_fn": "random numbers follow from seed= in every worker; open files at the first call of __getitem__",
     "multiprocessing_context": "workers are never forked from your process; leave it out",
     "generator": "Flazy says seed=, which the order and all augmentations follow from",
     "pin_memory_device": "Flazy says device=",
     "in_order": "batches always come in order; leave it out",
     "drop_remainder": "here it is drop_last=, as in DataLoader",
-    "seed_globals": "samples are always seeded here",
+    "seed_globals": "generators are always seeded here",
 }
 
 
@@ -65,8 +65,8 @@ def loader(
     shuffle
         Another order in every epoch, that of ``seed``; ``set_epoch(k)`` chooses one.
     workers
-        0, the default: in your process. A number: in that many processes; or `flazy.Processes`, or `flazy.Threads` for
-        the map style.
+        0, the default: in your process. A number: in that many processes; or `flazy.Processes`. (Threads take turns
+        here, since there is one global generator for all of them.)
     sampler, batch_sampler
         Give indices, or lists of them; iterated once an epoch, in your process.
     drop_last
@@ -78,8 +78,7 @@ def loader(
     seed
         Of everything random. None draws one for the life of the loader.
     timeout
-        Seconds that a sample may take (a batch, where it is made as one: with ``collate_fn``, ``batch_sampler`` or
-        ``__getitems__``), after which its worker is ended. None or 0: no limit.
+        Seconds that a batch may take, after which its worker is ended. None or 0: no limit.
 
     Returns
     -------
@@ -98,13 +97,13 @@ def loader(
 
     Notes
     -----
-    ``random``, ``numpy.random`` and PyTorch's generator (that of the CPU) are seeded for each sample, in a way that
-    depends on seed, epoch and sample alone: augmentations differ between samples and epochs, and are the same for any
-    number of workers. In the iterable style each worker is seeded once an epoch.
+    ``random``, ``numpy.random`` and PyTorch's generator (that of the CPU) are seeded for each batch, in a way that
+    depends on seed, epoch and place of the batch alone: augmentations differ between samples and epochs, and are the
+    same for any number of workers. In the iterable style each worker is seeded once an epoch.
 
-    In the map style a sample that fails is named by its place in the order and by ``dataset[index]``. Large samples are
-    written by the workers where the batch is read. ``get_worker_info()`` tells iterable datasets which worker they are,
-    as in DataLoader, and other datasets nothing.
+    A batch is made as one task, by one worker. Where that fails, the error names the batch by its number, and the item
+    that did as ``dataset[index]``. ``get_worker_info()`` tells datasets of the iterable style which worker they are, as
+    in DataLoader, and others nothing.
 
     Each epoch begins with the dataset as it is in your process, as in a DataLoader without persistent workers; tensors
     and arrays in it of over 1 MiB are shared by the workers and not copied again while they do not change.
@@ -155,15 +154,11 @@ class Wanted:
         indices = given or nodes.Source(functools.partial(_indices, self.dataset), type(self.dataset).__name__)
         if shuffle:
             indices = nodes.Shuffle(indices, None, self.seed)
-        whole = self.collate_fn is not None or getattr(self.dataset, "__getitems__", None)
-        if self.size is not None and not whole:
-            items = self._fetched(indices, fetched.itself, batched=False)
-            batches = nodes.Batch(items, self.size, None, self.drop_last)
-            return nodes.Map(batches, emptied.collated, "collate")
-        batched = self.size is not None or listed
         if self.size is not None:
             indices = nodes.Transform(indices, fetched.Grouped(self.size, drop_last=self.drop_last), "batch")
-        made = self._fetched(indices, self._collate(fetched, batched=batched), batched=batched)
+        batched = self.size is not None or listed
+        fetch = fetched.Fetch(self.dataset, self._collate(fetched, batched=batched), batched=batched)
+        made = nodes.RandomMap(indices, fetch, type(self.dataset).__name__, self.where, seed=self.seed)
         return nodes.Map(made, emptied.restored, "restore")
 
     def streams(self) -> Node:
@@ -183,11 +178,6 @@ class Wanted:
         ]
         branches = tuple([nodes.FlatMap(worker, stream, label, one) for worker in seeded])
         return nodes.Map(nodes.RoundRobin(branches), emptied.restored, "restore")
-
-    def _fetched(self, indices: Node, collate: Callable[[Any], Any], *, batched: bool) -> Node:
-        fetched, _ = _parts()
-        fetch = fetched.Fetch(self.dataset, collate, batched=batched)
-        return nodes.RandomMap(indices, fetch, type(self.dataset).__name__, self.where, seed=self.seed)
 
     def _collate(self, fetched: Any, *, batched: bool) -> Callable[[Any], Any]:
         return self.collate_fn or (fetched.default_collate if batched else fetched.default_convert)

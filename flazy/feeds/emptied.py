@@ -1,7 +1,7 @@
 """Values of PyTorch on their way between processes: arrays beside, and a stream of bytes that holds the rest.
 
-So the arrays travel like any other, in rows of a batch in shared memory where they are large, and everything else is
-what it was: numbers, names, named tuples, objects.  In the place of each array the stream has a number and the dtype of
+So the arrays travel like any other, in shared memory where they are large, and everything else is what it was:
+numbers, names, named tuples, objects.  In the place of each array the stream has a number and the dtype of
 the tensor that was there, or None for an array that was one.
 
 Not here: what becomes of a tensor that numpy cannot hold (sparse, quantised, on a device, with a gradient).  It stays
@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import cloudpickle
 import numpy as np
 import torch
-from torch.utils.data._utils.collate import collate, default_collate_fn_map
 
 from flazy.feeds.tensors import BITS, tensor_of
 
-__all__ = ["Shipped", "collated", "emptied", "restored"]
+__all__ = ["Shipped", "emptied", "restored"]
 
 # Tensors of these dtypes are arrays as they are; those of BITS by a view of their bits.
 DTYPES = {
@@ -52,53 +51,17 @@ def restored(parts: Sequence[Any]) -> Any:
     """Give the value of which these are the stream and the arrays."""
     stream, *arrays = parts
 
-    def filled(place: Place) -> Any:
-        number, dtype = place
-        return arrays[number] if dtype is None else _tensor(arrays[number], dtype)
-
-    return _Filling(stream, filled).load()
+    filling = pickle.Unpickler(io.BytesIO(stream))  # noqa: S301 - from our own workers
+    filling.persistent_load = lambda place: _filled(arrays, place)  # type: ignore[method-assign]  # what it is for
+    return filling.load()
 
 
-def collated(batch: Sequence[Any]) -> Any:
-    """Give what PyTorch's ``default_collate`` makes of samples, of which these are the streams and the stacked arrays.
-
-    All of it is PyTorch's own doing but the stacking: that is done.
-    """
-    streams, *columns = batch
-    made: dict[bytes, Any] = {}
-    for stream in streams:
-        if stream not in made:
-            made[stream] = _Filling(stream, _Hole).load()
-
-    def stacked(holes: Sequence[Any], *, collate_fn_map: Any) -> Any:
-        first = holes[0]
-        if all(hole is first or (type(hole) is _Hole and hole.place == first.place) for hole in holes):
-            return _tensor(columns[first.number], first.dtype)
-        rows = [columns[hole.number][row] if type(hole) is _Hole else hole for row, hole in enumerate(holes)]
-        return collate(
-            [_row(row, hole) if type(hole) is _Hole else row for row, hole in zip(rows, holes, strict=True)],
-            collate_fn_map=collate_fn_map,
-        )
-
-    return collate([made[stream] for stream in streams], collate_fn_map={_Hole: stacked, **default_collate_fn_map})
+def _filled(arrays: list[Any], place: Place) -> Any:
+    number, dtype = place
+    return arrays[number] if dtype is None else _tensor(arrays[number], dtype)
 
 
-class _Hole:
-    """Where an array was."""
-
-    __slots__ = ("dtype", "number", "place")
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.number, self.dtype = place
-
-
-def _row(row: Any, hole: _Hole) -> Any:
-    """Give one row of a column that was not of one dtype, as the tensor that it was."""
-    return _tensor(np.array(row), hole.dtype).to(hole.dtype)
-
-
-def _tensor(array: Any, dtype: torch.dtype | None) -> Any:
+def _tensor(array: Any, dtype: torch.dtype) -> Any:
     tensor = tensor_of(array)
     return tensor.view(dtype) if dtype in BIT_DTYPES else tensor
 
@@ -152,14 +115,6 @@ class _EmptyingAnything(cloudpickle.Pickler):  # type: ignore[misc]  # it comes 
     def persistent_id(self, value: Any) -> Place | None:
         """Give the place of an array."""
         return _place(value, self._arrays)
-
-
-class _Filling(pickle.Unpickler):
-    """Unpickles, with something in the place of each array."""
-
-    def __init__(self, stream: bytes, filled: Callable[[Place], Any]) -> None:
-        super().__init__(io.BytesIO(stream))
-        self.persistent_load = filled  # type: ignore[method-assign]  # what it is for
 
 
 # Datasets ---------------------------------------------------------------------------------------------------------

@@ -16,12 +16,7 @@ from torch.utils.data._utils import worker as of_torch
 from flazy.feeds.emptied import Shipped, emptied
 from flazy.sample import SeededGlobals
 
-__all__ = ["Fetch", "Grouped", "Stream", "default_collate", "default_convert", "itself", "numbered"]
-
-
-def itself(item: Any) -> Any:
-    """Give an item as it is."""
-    return item
+__all__ = ["Fetch", "Grouped", "Stream", "default_collate", "default_convert", "numbered"]
 
 
 class Grouped:
@@ -46,7 +41,7 @@ class Fetch:
     dataset
         Of the map style.
     collate
-        PyTorch's, the user's, or `itself`.
+        PyTorch's or the user's.
     batched
         It is called with lists of indices.
     """

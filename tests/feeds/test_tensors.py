@@ -21,9 +21,13 @@ def address(array):
     return array.__array_interface__["data"][0]
 
 
-@pytest.mark.parametrize("code", NUMBERS)
 @pytest.mark.parametrize("shape", [(), (0, 2), (3,), (2, 3)])
-def test_array_is_a_tensor_over_its_memory(code, shape):
+def test_array_is_a_tensor_over_its_memory(shape):
+    for code in NUMBERS:
+        is_shared(code, shape)
+
+
+def is_shared(code, shape):
     array = np.arange(np.prod(shape, dtype=int)).astype(code).reshape(shape)
     tensor = to_tensors(array)
 
@@ -35,23 +39,23 @@ def test_array_is_a_tensor_over_its_memory(code, shape):
 @pytest.mark.parametrize(
     "name", ["bfloat16", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu"]
 )
-@pytest.mark.parametrize("shape", [(), (4,), (2, 2)])
-def test_small_floats_are_the_same_numbers_in_the_same_memory(name, shape):
+def test_small_floats_are_the_same_numbers_in_the_same_memory(name):
     ml_dtypes = pytest.importorskip("ml_dtypes")
-    array = np.resize(np.array([0.5, 1, 2, 4], np.float32), shape).astype(getattr(ml_dtypes, name))
-    tensor = to_tensors(array)
+    for shape in [(), (4,), (2, 2)]:
+        array = np.resize(np.array([0.5, 1, 2, 4], np.float32), shape).astype(getattr(ml_dtypes, name))
+        tensor = to_tensors(array)
 
-    assert tensor.dtype == getattr(torch, name)
-    assert np.array_equal(array.astype(np.float32), tensor.to(torch.float32).numpy())
-    assert address(array) == tensor.data_ptr()
+        assert tensor.dtype == getattr(torch, name)
+        assert np.array_equal(array.astype(np.float32), tensor.to(torch.float32).numpy())
+        assert address(array) == tensor.data_ptr()
 
 
-@pytest.mark.parametrize("scalar", [np.float32(1.5), np.int64(3), np.bool_(True), np.uint16(7), np.complex64(1j)])
-def test_numpy_scalar_is_a_tensor_without_dimensions(scalar):
-    tensor = to_tensors(scalar)
+def test_numpy_scalar_is_a_tensor_without_dimensions():
+    for scalar in (np.float32(1.5), np.int64(3), np.bool_(True), np.uint16(7), np.complex64(1j)):
+        tensor = to_tensors(scalar)
 
-    assert scalar == tensor.numpy()
-    assert (scalar.dtype, ()) == (tensor.numpy().dtype, tuple(tensor.shape))
+        assert scalar == tensor.numpy()
+        assert (scalar.dtype, ()) == (tensor.numpy().dtype, tuple(tensor.shape))
 
 
 @pytest.mark.parametrize(
@@ -116,13 +120,10 @@ def test_tensor_stays_itself():
         (np.ma.array([1.0, 2.0], mask=[0, 1]), "masked array of dtype float64"),
     ],
 )
-@pytest.mark.parametrize(
-    ("around", "key"),
-    [(lambda a: {"x": a}, r"key 'x': "), (lambda a: ({"x": a},), r"key \[0\]\['x'\]: "), (lambda a: a, "^PyTorch")],
-)
-def test_what_has_no_tensor_is_an_error_that_names_the_key(array, said, around, key):
-    with pytest.raises(InvalidType, match=f"{key}.*{said}"):
-        to_tensors(around(array))
+def test_what_has_no_tensor_is_an_error_that_names_the_key(array, said):
+    for sample, key in [({"x": array}, "key 'x': "), (({"x": array},), r"key \[0\]\['x'\]: "), (array, "^PyTorch")]:
+        with pytest.raises(InvalidType, match=f"{key}.*{said}"):
+            to_tensors(sample)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int64])

@@ -9,13 +9,14 @@ import pytest
 
 import flazy
 from flazy import Processes, Threads
-from flazy.errors import BatchError, InvalidArgument, InvalidType, SampleError, UnserializableFunction
+from flazy.errors import InvalidArgument, InvalidType, SampleError, UnserializableFunction
 
 torch = pytest.importorskip("torch")
 
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SubsetRandomSampler  # noqa: E402
 
 from flazy.feeds.emptied import Shipped  # noqa: E402 - behind the look whether PyTorch is there
+from flazy.run import runtime  # noqa: E402
 from flazy.torch import loader  # noqa: E402
 from tests.feeds import torch_datasets as datasets  # noqa: E402
 from tests.feeds.torch_datasets import TENSORS, Indexed, Random, Sized, Streamed  # noqa: E402
@@ -95,6 +96,16 @@ def test_batches_from_workers_are_those_of_dataloader():
     assert different == []
     assert_random_numbers_do_not_depend_on_workers()
     assert_tensors_of_a_dataset_are_shared()
+    assert_batches_come_through_shared_memory()
+
+
+def assert_batches_come_through_shared_memory():
+    shared = []
+    for images, labels in loader(Indexed(datasets.image, 160), 4, workers=2):
+        shared.append(runtime.arena().locate(images.data_ptr()) is not None)
+        images.add_(1)
+        assert torch.equal(images[:, 0, 0, 0], labels + 1.0)
+    assert shared[-1]  # the first come before it is known how large they are
 
 
 def assert_random_numbers_do_not_depend_on_workers():
@@ -167,8 +178,8 @@ def test_failing_sample_is_named(options):
     assert ["This was dataset[7]."] == caught.value.__cause__.__notes__
 
 
-def test_samples_that_do_not_stack_are_named():
-    with pytest.raises(BatchError, match=r"batch\(4\), batch 0: .*\(0,\) \(sample 0 .*\(1,\) \(sample 1\)"):
+def test_samples_that_do_not_stack_are_the_error_of_pytorch():
+    with pytest.raises(RuntimeError, match=r"failed on sample 0: .*got \[0\] at entry 0 and \[1\] at entry 1"):
         list(loader(Indexed(torch.zeros), 4))
 
 
@@ -184,22 +195,22 @@ def test_dataset_that_cannot_travel_is_refused_before_anything_starts():
         next(iter(loaded))
 
 
-@pytest.mark.parametrize(
-    ("keyword", "answer"),
-    [
-        ("num_workers", "workers=n"),
-        ("persistent_workers", "leave it out"),
-        ("prefetch_factor", "window="),
-        ("worker_init_fn", "seed="),
-        ("multiprocessing_context", "never forked"),
-        ("generator", "seed="),
-        ("pin_memory_device", "device="),
-        ("shufle", "did you mean shuffle="),
-    ],
-)
-def test_keyword_of_dataloader_is_answered(keyword, answer):
-    with pytest.raises(InvalidType, match=answer):
-        loader([1], **{keyword: 1})
+ANSWERS = {
+    "num_workers": "workers=n",
+    "persistent_workers": "leave it out",
+    "prefetch_factor": "window=",
+    "worker_init_fn": "seed=",
+    "multiprocessing_context": "never forked",
+    "generator": "seed=",
+    "pin_memory_device": "device=",
+    "shufle": "did you mean shuffle=",
+}
+
+
+def test_keywords_of_dataloader_are_answered():
+    for keyword, answer in ANSWERS.items():
+        with pytest.raises(InvalidType, match=answer):
+            loader([1], **{keyword: 1})
 
 
 @pytest.mark.parametrize(
@@ -238,7 +249,7 @@ def test_what_is_no_dataset_is_refused(dataset, said):
 def test_timeout_is_that_of_the_workers():
     loaded = loader([1], workers=Processes(2, window=5), timeout=3)
 
-    assert "Processes(2, window=5, timeout=3)" in repr(loaded._open_at._node.upstream.upstream.where)
+    assert "Processes(2, window=5, timeout=3)" in repr(loaded._open_at._node.upstream.where)
 
 
 def test_loader_can_be_pickled_and_given_to_dataloader():
