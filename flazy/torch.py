@@ -74,7 +74,7 @@ def loader(
     collate_fn
         Makes a batch of a list of samples, in the workers. None: as PyTorch's ``default_collate`` does.
     pin_memory, device, prefetch
-        As in ``Dataset.torch``.
+        As in ``Dataset.torch``, for tensors in dicts, tuples and lists; those in a batch of another class stay.
     seed
         Of everything random. None draws one for the life of the loader.
     timeout
@@ -122,6 +122,8 @@ def loader(
     if collate_fn is not None:
         callable_named(collate_fn, "collate_fn= of loader")
     torch = feed("torch", "PyTorch")
+    if isinstance(dataset, Dataset | torch.TorchDataset):
+        raise InvalidType("loader() is for datasets of PyTorch; one of Flazy goes there by dataset.batch(32).torch()")
     where = _where(workers, timeout)
     wanted = Wanted(dataset, size if batch_sampler is None else None, drop_last, collate_fn, where, seed_of(seed))
     indexed = next((given for given in (batch_sampler, sampler) if given is not None), dataset)
@@ -217,8 +219,6 @@ def _refuse_contradictions(
 
 
 def _check_items(dataset: Any, indexed: Any) -> None:
-    if isinstance(dataset, Dataset):
-        raise InvalidType("loader() is for datasets of PyTorch; one of Flazy goes there by dataset.batch(32).torch()")
     lacks = "__getitem__" if not hasattr(dataset, "__getitem__") else "__len__"
     if lacks == "__getitem__" or (indexed is dataset and not hasattr(dataset, "__len__")):
         raise InvalidType(f"loader() needs a dataset with __getitem__ and __len__, or a torch IterableDataset: "

@@ -84,6 +84,13 @@ def test_every_public_name_can_be_had_from_a_fresh_import():
     assert (0, "") == run_afresh(code)
 
 
+@pytest.mark.slow
+def test_module_for_pytorch_is_there_and_loads_it_later():
+    code = "import sys, flazy; flazy.torch.loader; 'torch' in dir(flazy) or 1/0; 'torch' in sys.modules and 1/0"
+
+    assert (0, "") == run_afresh(code)
+
+
 def test_a_name_that_is_none_is_refused():
     with pytest.raises(AttributeError, match="no attribute 'Dataste'"):
         importlib.import_module("flazy").Dataste  # noqa: B018 - asking is the test

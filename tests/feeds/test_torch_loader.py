@@ -89,6 +89,7 @@ def lengths(loaded):
 
 @pytest.mark.slow
 @pytest.mark.time_limit(180)
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")  # DataLoader's
 def test_batches_from_workers_are_those_of_dataloader():
     theirs = {name: list(both(DataLoader, num_workers=2 * ("iterable" in name))) for name, both in BOTH.items()}
     different = [name for name, both in BOTH.items() if not same(theirs[name], list(both(loader, workers=2)))]
@@ -237,6 +238,7 @@ def test_arguments_that_exclude_each_other_are_refused(dataset, options, said):
     ("dataset", "said"),
     [
         (flazy.Dataset([1]), "by dataset.batch"),
+        (flazy.Dataset([1]).torch(), "by dataset.batch"),
         (iter([1]), "has no __getitem__"),
         (torch.utils.data.Dataset(), "has no __len__"),
     ],
