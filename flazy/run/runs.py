@@ -139,7 +139,7 @@ class Opened:
         self._timed = timed or batched(physical) > 0
         self._opened_at = waits.clock()
         self._seconds: float | None = None
-        self._segments: list[Any] = []
+        self._segments: dict[Any, None] = {}  # a set in order: those that are not over
         self._kernels: dict[tuple[Any, tuple[Op, ...]], Any] = {}  # by fleet and chain
         self.skips = Skips()
         self.remarks: dict[str, type[Warning]] = {}
@@ -162,7 +162,9 @@ class Opened:
         segments = importlib.import_module("flazy.run.segment")
         stage: Stage = segments.open_segment(chain, upstream, self._kernel, self.skips, edge)
         edge.open(stage)
-        self._segments.append(stage)
+        for over in [segment for segment in list(self._segments) if segment.closed]:  # an earlier repetition
+            self._segments.pop(over, None)
+        self._segments[stage] = None
         if self.closed:  # looked at after the segment can be seen, so that one of the two closes it
             stage.close()
             raise ClosedRun("this run is closed")

@@ -5,23 +5,43 @@ import itertools
 import os
 import signal
 import threading
+import weakref
 
 import pytest
 
 import flazy
 from flazy import Dataset, Processes, Threads
 from flazy.errors import ClosedRun
+from flazy.run.session import Session
 from flazy.workers import zygote
 from tests.parallel import functions as fn
 from tests.parallel.scripts import Program, gone, run
 
 pytestmark = pytest.mark.slow
 
+init = Session.__init__
 wheres = pytest.mark.parametrize("where", [2, Threads(2)], ids=["processes", "threads"])
 
 
 def endless(where=2):
     return Dataset(itertools.count).map(lambda x: x + 1, workers=where)
+
+
+def test_repetition_that_is_over_is_let_go(monkeypatch):
+    opened = []
+    monkeypatch.setattr(Session, "__init__", lambda self, *args, **kwargs: opened.append(weakref.ref(self)) or init(
+        self, *args, **kwargs
+    ))
+    with Dataset(range(2)).map(lambda x: x, workers=Threads(1)).repeat().open() as run:
+        for _ in range(40):
+            next(run)
+        gc.collect()
+        alive = sum(session() is not None for session in opened)
+        (stage,) = run.stats().segments
+
+    assert 20 <= len(opened)
+    assert alive <= 3  # the open one, and those of which the hub has not heard yet
+    assert 40 == stage.samples_out
 
 
 @wheres
