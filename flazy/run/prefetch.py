@@ -31,8 +31,12 @@ class PrefetchStage(Reordered):
         """Give samples as they are ready, then the upstream's error, if that is how it ended."""
         ahead = self.ahead
         room.start(ahead.thread, "the thread of a prefetch")
+        ready = ahead.ready.get_nowait
         while True:
-            kind, item = self._next()
+            try:
+                kind, item = ready()
+            except queue.Empty:  # only where it must be waited for is the time taken
+                kind, item = self._wait()
             if kind == END:
                 return
             if kind == ERROR:
@@ -44,16 +48,11 @@ class PrefetchStage(Reordered):
             ahead.room.release()
             yield value
 
-    def _next(self) -> tuple[int, Any]:
-        """Give what is ready; the time is taken only where that must be waited for."""
-        ready = self.ahead.ready
-        try:
-            return ready.get_nowait()
-        except queue.Empty:
-            self.edge.waits.begin()
-            item = ready.get()
-            self.edge.end()
-            return item
+    def _wait(self) -> tuple[int, Any]:
+        self.edge.waits.begin()
+        item = self.ahead.ready.get()
+        self.edge.end()
+        return item
 
     def stop(self) -> None:
         """Let the thread end, then wait for it."""
@@ -78,14 +77,15 @@ class Ahead:
         self.thread = threading.Thread(target=self._pull, name="flazy-prefetch", daemon=True)
 
     def _pull(self) -> None:
-        section = self.section
+        section, first = self.section, True
         section.begin()
         try:
             self.room.acquire()
             for item in () if self.closing else named(self.upstream):
                 self.ready.put((SAMPLE, item))
-                # All time is pulling but that without room, and the first, which is taken to be so, says when it began.
-                if section.pulls.first_at is None or not self.room.acquire(blocking=False):
+                # Without room it does not pull. The first sample is looked at anyway: times are counted from there.
+                if first or not self.room.acquire(blocking=False):
+                    first = False
                     section.end()
                     self.room.acquire()
                     section.begin()

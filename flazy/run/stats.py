@@ -16,8 +16,9 @@ __all__ = ["Counts", "SectionStats", "SegmentStats", "Slowest", "StageStats", "S
 
 HARDLY = 0.05  # of its time a loop may wait before anything is to blame: about what one run differs from the next
 MOSTLY = 0.5  # what is less busy than that may be waiting for something that is not measured
-MOST_NAMES = 3
 FULLY = 0.9  # busy workers, for which more of them would do more
+MOST_NAMES = 3
+AHEAD = "in the thread that reads ahead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +297,8 @@ def _in_section(section: SectionStats, where: str, seconds: float, *, room: bool
     if longest is not None and longest.waited_s >= (section.own_s or 0.0):
         return _in_stage(longest, room=room)
     share = (section.own_s or 0.0) / seconds if seconds else 0.0
-    hint = f"try workers= on {section.functions[-1]}" if section.functions else ""
+    hint = "more workers would not help" if where == AHEAD and share >= FULLY else ""
+    hint = f"try workers= on {section.functions[-1]}" if section.functions else hint
     return Slowest(_names(section.stages), f"{_percent(share)} of the time {where}", hint)
 
 
@@ -306,8 +308,7 @@ def _in_stage(stage: StageStats, *, room: bool) -> Slowest:
         s = "s" if stage.workers_asked > 1 else ""
         hint = f"more workers for {stage.name} would help" if room and stage.busy >= FULLY else ""
         return Slowest(stage.name, f"its {stage.workers_asked} worker{s} {_percent(stage.busy)} busy", hint)
-    where = "in the thread that reads ahead"
-    return _in_section(stage.feed, where, fed.seconds if fed is not None else 0.0, room=room)
+    return _in_section(stage.feed, AHEAD, fed.seconds if fed is not None else 0.0, room=room)
 
 
 # Words ----------------------------------------------------------------------------------------------------------------
@@ -352,7 +353,7 @@ def _percent(share: float) -> str:
 
 
 def _number(number: float) -> str:
-    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
+    return f"{float(f'{number:.3g}'):,.0f}" if number >= 1000 else f"{number:.3g}"
 
 
 def _seconds(seconds: float) -> str:
