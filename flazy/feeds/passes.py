@@ -51,7 +51,7 @@ class Passes:
         self.close()
         cycle = self._coming[0]
         run = self._open_at(cycle)
-        run.quiet(True)  # unless a pass goes on with it
+        run.look()
         for sample in run:
             self._looked = cycle, run, sample
             return sample
@@ -78,7 +78,7 @@ class Passes:
             self._coming[0] += 1
             if self._looked is not None and self._looked[0] == cycle:
                 (_, run, sample), self._looked = self._looked, None
-                run.quiet(False)
+                run.go_on()
                 return run, [sample]
         self.close()  # the dataset was iterated since the look, which was at a pass that is over
         return self._open_at(cycle), []

@@ -53,8 +53,7 @@ class Run(Iterator[Any]):
     """
 
     def __init__(self, physical: Physical, cycle: int, *, timed: bool = False, quiet: bool = False) -> None:
-        self._opened = Opened(physical, cycle, timed=timed)
-        self.quiet(quiet)
+        self._opened = Opened(physical, cycle, timed=timed, quiet=quiet)
         self._ended = False
         # A net, for a run that is dropped: ``Opened`` holds threads and workers, and knows nothing of this object.
         weakref.finalize(self, self._opened.close).atexit = False
@@ -93,9 +92,13 @@ class Run(Iterator[Any]):
         """End the pass; idempotent. Workers are told to end, and have ended after `flazy.shutdown()` at the latest."""
         self._opened.close()
 
-    def quiet(self, quiet: bool) -> None:  # noqa: FBT001 - the word is in the name
-        """Say whether its line is not to be logged when it is closed."""
-        self._opened.quiet = quiet
+    def look(self) -> None:
+        """Be a look and no pass, of which nothing is logged, until `go_on`."""
+        self._opened.quiet = True
+
+    def go_on(self) -> None:
+        """Be a pass again, whose times begin now: nobody has waited since the look."""
+        self._opened.go_on()
 
     def stats(self) -> Stats:
         """Give what it has done so far; ``str()`` of it is one line: how long the loop waited, and for which stage."""
@@ -131,8 +134,8 @@ class At:
 class Opened:
     """The stages of one pass, and what its parallel stages share."""
 
-    def __init__(self, physical: Physical, cycle: int, *, timed: bool) -> None:
-        self.quiet = False
+    def __init__(self, physical: Physical, cycle: int, *, timed: bool, quiet: bool) -> None:
+        self.quiet = quiet
         self._cycle = cycle
         self._physical = physical
         self._section = Section(physical)
@@ -212,6 +215,11 @@ class Opened:
             while self.remarks:
                 warnings.warn(*self.remarks.popitem(), stacklevel=caller_level())
             self._log()
+
+    def go_on(self) -> None:
+        """Be a pass, and no look any more."""
+        self.quiet = False
+        self._section.restart()
 
     def _log(self) -> None:
         """Log how long the loop waited, and for whom; a pass that gave no second sample did not go on long enough."""

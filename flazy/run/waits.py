@@ -53,7 +53,9 @@ class Pulls:
         return False
 
     def restart(self) -> None:
-        """Count all that was waited for so far as waiting for the first."""
+        """Count all that was waited for so far as waiting for the first, if that is there."""
+        if self.first_at is None:
+            return
         self.first_s, self.waited_s, self.first_at = self.first_s + self.waited_s, 0.0, clock()
 
     def over(self) -> None:
@@ -99,10 +101,16 @@ class Section:
         self.pulls.begin()
 
     def end(self) -> None:
-        """Have something of it.  With the first the times of what it waits for begin anew, so that they compare."""
+        """Have something of it; with the first the times of what it waits for begin anew, so that they compare."""
         if self.pulls.end():
             for edge in self.edges():
                 edge.restart()
+
+    def restart(self) -> None:
+        """Begin anew with all times: only now somebody wants more than the first."""
+        self.pulls.restart()
+        for edge in self.edges():
+            edge.restart()
 
     def timed(self, samples: Iterable[Any]) -> Generator[Any, None, None]:
         """Pull samples and take the time of each: these are batches, or somebody has asked for it."""
@@ -185,9 +193,8 @@ class Edge:
 
     def restart(self) -> None:
         """Begin anew with all times: only now its consumer has had the first."""
-        if self.waits.first_at is not None:
-            self.waits.restart()
-            self._early_s = self._counts().worked_s
+        self.waits.restart()
+        self._early_s = self._counts().worked_s if self.waits.first_at is not None else 0.0
 
     def stats(self, now: float) -> StageStats:
         """Give what is known of it."""
