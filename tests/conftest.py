@@ -22,6 +22,7 @@ TIME_LIMIT_S = 60.0
 
 _STDERR = pytest.StashKey[int]()
 _RAISED = pytest.StashKey[bool]()
+_SHARES = pytest.StashKey[bool]()
 
 # Machines that are shared stop for a while now and then; that is no fault of the code under test.
 hypothesis.settings.register_profile(
@@ -69,8 +70,9 @@ _tests = itertools.count(1)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
     """End the whole run with all stacks when one test, its fixtures included, takes too long."""
+    item.stash[_SHARES] = nextitem is not None and item.path == nextitem.path and _shares(item) and _shares(nextitem)
     if item.config.getoption("usepdb"):  # a person at the debugger takes as long as it takes
         return (yield)
     marker = item.get_closest_marker("time_limit")
@@ -81,6 +83,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Keep the name of the test out of the environment where workers are shared: they are for one environment."""
+    if not _shares(pyfuncitem):
+        return (yield)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTEST_CURRENT_TEST")
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -117,18 +129,29 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]) -> None:
         _held.clear()
 
 
+def _shares(item: pytest.Item) -> bool:
+    return item.get_closest_marker("shares_workers") is not None
+
+
 @pytest.fixture(autouse=True)
 def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a process, thread, descriptor, memory or file behind."""
+    if not _shares(request.node):
+        leaks.shut_down()  # where the last of those that share was skipped
     before = _held.pop() if _held else leaks.take()
     yield
+    raised = request.node.stash.get(_RAISED, False)
+    if request.node.stash[_SHARES] and not raised:
+        _held.append(before)
+        return
     leaks.shut_down()
-    if request.node.stash.get(_RAISED, False):
+    if raised:
         return  # the traceback of a failed test keeps its frames, and with them what they hold
     request.node.funcargs.clear()  # the values of fixtures that are closed by now; pytest drops them only later
     left, now = leaks.settle(before, leaks.SETTLE_SECONDS)
     if left:
-        pytest.fail("left behind by this test:\n" + "\n".join(left), pytrace=False)
+        shared = ", or by one before it that shares its workers" if _shares(request.node) else ""
+        pytest.fail(f"left behind by this test{shared}:\n" + "\n".join(left), pytrace=False)
     _held.append(now)
     if next(_tests) % TESTS_BETWEEN == 0:
         exempt()

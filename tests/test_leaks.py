@@ -181,3 +181,28 @@ def test_hangs():
     assert "Timeout" in done.stderr
     assert "in test_hangs" in done.stderr
     assert "in hangs_elsewhere" in done.stderr
+
+
+@pytest.mark.slow
+def test_tests_that_share_workers_are_asked_after_the_last_of_them(tmp_path):
+    done = run_pytest(
+        tmp_path,
+        """
+import os
+from flazy import Dataset
+from tests import leaks
+leaks.SETTLE_SECONDS = 0.1
+release = threading.Event()
+zygotes = []
+def note_zygote(): zygotes.extend(Dataset([0]).map(lambda _: os.getppid(), workers=1))
+@pytest.mark.shares_workers
+def test_leaks(): note_zygote(); threading.Thread(target=release.wait, args=(30,), name="planted").start()
+@pytest.mark.shares_workers
+def test_shares(): note_zygote()
+def test_neighbour(): note_zygote(); release.set(); assert zygotes[0] == zygotes[1] != zygotes[2]
+""",
+    )
+
+    assert "ERROR at teardown of test_shares" in done.stdout
+    assert "left behind by this test, or by one before it that shares its workers:\nthread 'planted'" in done.stdout
+    assert "3 passed, 1 error" in done.stdout

@@ -17,7 +17,7 @@ from tests.parallel.pipelines import build, lines, outcome, parallel_stages, tre
 
 EXAMPLES = int(os.environ.get("FLAZY_EXAMPLES", "12"))
 
-pytestmark = [pytest.mark.slow, pytest.mark.time_limit(60 + 10 * EXAMPLES)]
+pytestmark = [pytest.mark.slow, pytest.mark.shares_workers, pytest.mark.time_limit(60 + 10 * EXAMPLES)]
 
 sizes = st.sampled_from([None, 1, 3, 7])
 windows = st.sampled_from([None, 1, 2, 30])

@@ -77,6 +77,7 @@ MAKERS = {
 }
 
 
+@pytest.mark.shares_workers
 @wheres
 @pytest.mark.parametrize("name", MAKERS)
 def test_exception_is_raised_at_its_place_and_says_where_it_comes_from(where, name):
@@ -91,6 +92,7 @@ def test_exception_is_raised_at_its_place_and_says_where_it_comes_from(where, na
     assert len(str(error)) < 200_000
 
 
+@pytest.mark.shares_workers
 @wheres
 def test_error_is_also_the_users_own_and_holds_it(where):
     with pytest.raises(OddError) as caught:
@@ -100,6 +102,7 @@ def test_error_is_also_the_users_own_and_holds_it(where):
     assert isinstance(caught.value.__cause__, OddError)
 
 
+@pytest.mark.shares_workers
 @wheres
 def test_error_behind_a_flatmap_names_the_offset(where):
     fail = failing(lambda: KeyError("k"), 7)
@@ -110,6 +113,7 @@ def test_error_behind_a_flatmap_names_the_offset(where):
     assert "map(fail)" == error.stage
 
 
+@pytest.mark.shares_workers
 @pytest.mark.parametrize("ordered", [True, False])
 def test_error_in_a_generator_of_a_flatmap_follows_what_it_gave(ordered):
     def give(x):
@@ -122,6 +126,7 @@ def test_error_in_a_generator_of_a_flatmap_follows_what_it_gave(ordered):
     assert isinstance(error, OSError)
 
 
+@pytest.mark.shares_workers
 def test_error_of_a_setup_says_so():
     def setup():
         raise OSError("no database")
@@ -244,6 +249,7 @@ def not_in_a_worker(pid):
     return Unloadable()
 
 
+@pytest.mark.shares_workers
 def test_function_that_cannot_be_loaded_in_a_worker_is_an_error_with_the_traceback():
     with pytest.raises(WorkerError, match="could not load") as caught:
         Dataset(range(5)).map(Unloadable(), workers=2).list()
@@ -268,6 +274,7 @@ def inputs():
     yield 11
 
 
+@pytest.mark.shares_workers
 @pytest.mark.parametrize("chunk", [None, 1, 4, 100])
 def test_input_that_cannot_travel_is_named_after_everything_before_it(chunk):
     values, error = seen(Dataset(inputs).map(lambda x: x, workers=Processes(2, chunk=chunk)))
@@ -277,6 +284,7 @@ def test_input_that_cannot_travel_is_named_after_everything_before_it(chunk):
     assert 'sample["meta"][1]' in str(error)
 
 
+@pytest.mark.shares_workers
 @pytest.mark.parametrize("chunk", [None, 1, 4, 100])
 def test_output_that_cannot_travel_is_named_after_everything_before_it(chunk):
     where = Processes(2, chunk=chunk)
@@ -288,6 +296,7 @@ def test_output_that_cannot_travel_is_named_after_everything_before_it(chunk):
     assert 'sample["a"]' in str(error)
 
 
+@pytest.mark.shares_workers
 def test_threads_take_what_cannot_travel():
     locks = [threading.Lock() for _ in range(3)]
 
@@ -299,6 +308,7 @@ def source_failing_at(count, error):
     raise error
 
 
+@pytest.mark.shares_workers
 @wheres
 @pytest.mark.parametrize("count", [0, 1, 25])
 def test_error_of_the_source_follows_its_samples(where, count):
@@ -310,6 +320,7 @@ def test_error_of_the_source_follows_its_samples(where, count):
     assert isinstance(error, OSError)
 
 
+@pytest.mark.shares_workers
 def test_run_that_failed_is_over():
     run = Dataset(range(9)).map(failing(lambda: ValueError("bad"), 3), workers=1).open()
     with pytest.raises(SampleError):

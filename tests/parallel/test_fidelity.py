@@ -14,7 +14,7 @@ TABLES = {"plain": values.PLAIN, "arrays": values.ARRAYS, "masked": values.MASKE
 TABLES["pickled"] = {name: value for name, value in values.PICKLED.items() if name != "masked objects"}
 EVERYTHING = {f"{table}: {name}": value for table, rows in TABLES.items() for name, value in rows.items()}
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.shares_workers]
 
 WHERES = {"processes": 2, "chunks": Processes(2, chunk=10), "threads": Threads(2)}
 wheres = pytest.mark.parametrize("where", WHERES.values(), ids=WHERES)

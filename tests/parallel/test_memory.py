@@ -10,7 +10,7 @@ import pytest
 from flazy import Dataset, Processes, Threads
 from flazy.run import session
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.shares_workers]
 
 wheres = pytest.mark.parametrize("where", [Processes, Threads])
 

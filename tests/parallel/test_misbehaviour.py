@@ -48,6 +48,7 @@ def place(error):
     return error.stage, error.address, error.cycle
 
 
+@pytest.mark.shares_workers
 @pytest.mark.slow
 @having(Must.RAISE)
 def test_what_is_raised_is_an_error_at_its_place_with_the_users_line(name):
@@ -76,6 +77,7 @@ def test_what_kills_its_worker_is_an_error_at_its_place_that_says_how(name, capf
     assert deaths == lost
 
 
+@pytest.mark.shares_workers
 @pytest.mark.slow
 @having(Must.REFUSE)
 def test_what_cannot_travel_is_an_error_at_its_place_that_says_what(name):

@@ -17,7 +17,7 @@ from tests.parallel.pipelines import FORGIVING_STEPS, RECORD_STEPS, build, outco
 
 EXAMPLES = int(os.environ.get("FLAZY_EXAMPLES", "12"))
 
-pytestmark = [pytest.mark.slow, pytest.mark.time_limit(60 + 10 * EXAMPLES)]
+pytestmark = [pytest.mark.slow, pytest.mark.shares_workers, pytest.mark.time_limit(60 + 10 * EXAMPLES)]
 
 WHERES = {"none": None, "processes": 2, "chunks": Processes(2, chunk=4), "threads": Threads(2)}
 wheres = pytest.mark.parametrize("where", WHERES.values(), ids=WHERES)

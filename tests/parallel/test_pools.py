@@ -7,7 +7,7 @@ import pytest
 from flazy import Dataset, Processes, SampleError, Threads
 from tests.parallel import functions as fn
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.shares_workers]
 
 
 @pytest.fixture(params=["processes", "threads", "one process", "one thread", "chunks", "a window of one"])

@@ -13,7 +13,7 @@ from flazy.sample import fresh
 from tests.transport.same import same
 from tests.transport.values import cyclic, nested
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.shares_workers]
 
 Pair = collections.namedtuple("Pair", "left right")  # noqa: PYI024 - the untyped kind is what users have
 

@@ -7,7 +7,7 @@ from flazy import Dataset, Processes, Threads
 from flazy.errors import LengthMismatch
 from tests.transport.same import same
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.shares_workers]
 
 RECORDS = np.zeros(50, [("a", "i4"), ("b", "U3")])
 ROWS = np.arange(600.0).reshape(50, 3, 4)

@@ -40,6 +40,7 @@ def closure(offset):
     return lambda x: x + offset
 
 
+@pytest.mark.shares_workers
 @pytest.mark.parametrize(
     "function",
     [add_two, closure(2), lambda x: x + 2, Adder(2), Adder(2).add, functools.partial(int.__add__, 2), (2).__add__],
