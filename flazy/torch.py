@@ -18,7 +18,7 @@ from flazy.plan.nodes import Node
 from flazy.plan.sources import source_of
 from flazy.plan.where import Processes, Where, where_of
 from flazy.verbs.base import answering, at_least, callable_named, seed_of
-from flazy.verbs.feeds import PassOpener, feed, on_device
+from flazy.verbs.opening import PassOpener, feed, on_device
 
 __all__ = ["loader"]
 

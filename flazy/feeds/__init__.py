@@ -8,6 +8,7 @@ emptied     samples of PyTorch datasets on their way from workers
 fetched     what workers do for ``flazy.torch.loader``
 torch       ``dataset.torch()``: an ``IterableDataset``
 replicas    its copies in the workers of a ``DataLoader``
+jax         ``dataset.jax()``: pytrees of ``jax.Array``
 tensorflow  ``dataset.tensorflow()``: a ``tf.data.Dataset``
 ==========  ==============================================================
 

@@ -9,6 +9,7 @@ batching   several samples as one: ``batch``, ``pack``, ``window`` …
 joins      several datasets: ``concat``, ``zip``, ``+`` …
 actions    what runs a plan: ``list``, ``first``, ``count`` …
 formats    ``Dataset.read`` and ``dataset.write``
-feeds      what hands a dataset to a framework: ``tensorflow``, ``torch``
-=========  ========================================================
+feeds      what hands a dataset to a framework: ``tensorflow``, ``torch``, ``jax``
+opening    how passes of a feed are opened
+=========  ==================================================================
 """

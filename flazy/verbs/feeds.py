@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flazy.errors import MissingExtra
 from flazy.feeds.passes import Passes
 from flazy.plan import nodes
 from flazy.plan.length import known_length, length_of
-from flazy.plan.nodes import Node
-from flazy.plan.planner import plan, processes_of
-from flazy.plan.ranks import Rank, inherit, rank_for_child
+from flazy.plan.planner import plan
 from flazy.plan.sections import batched
-from flazy.run.runs import Run
 from flazy.verbs.base import Planned, at_least, verb
+from flazy.verbs.opening import PassOpener, feed, on_device, open_at, open_jax_at
 
-__all__ = ["FeedVerbs", "PassOpener", "feed", "on_device"]
+__all__ = ["FeedVerbs"]
 
 
 class FeedVerbs(Planned):
@@ -71,9 +67,9 @@ class FeedVerbs(Planned):
         --------
         Train a Keras model: ``model.fit(dataset.shuffle().batch(32).tensorflow(), epochs=5)``
         """
-        feed = importlib.import_module("flazy.feeds.tensorflow")
+        loaded = importlib.import_module("flazy.feeds.tensorflow")
         passes = Passes(functools.partial(open_at, self.node), self._coming)
-        return feed.tensorflow_dataset(passes, signature, free=batched(plan(self.node)), length=length_of(self.node))
+        return loaded.tensorflow_dataset(passes, signature, free=batched(plan(self.node)), length=length_of(self.node))
 
     @verb
     def torch(self, device: Any = None, *, pin_memory: bool = False, prefetch: int = 2) -> Any:
@@ -142,46 +138,60 @@ class FeedVerbs(Planned):
         length = functools.partial(known_length, self.node)
         return loaded.TorchDataset(PassOpener(node), loaded.Epochs(self._coming), length)
 
+    @verb
+    def jax(self, sharding: Any = None, *, prefetch: int = 2) -> Any:
+        """Give the samples as pytrees of ``jax.Array``; parallel stages stay as they are.
 
-def on_device(node: Node, opener: Callable[[], Any] | None, ahead: int) -> Node:
-    """Add what copies tensors to a device; ``opener`` opens the copies of a pass, None where there are none."""
-    if opener is None:
-        return node
-    copies = importlib.import_module("flazy.feeds.copies")
-    departed = nodes.Map(node, copies.depart, "torch", setup=opener)
-    return nodes.Map(nodes.Prefetch(departed, ahead), copies.arrive, "torch")
+        Parameters
+        ----------
+        sharding
+            Where the arrays shall be: a device, a ``jax.sharding.Sharding`` or, by dicts, tuples and lists like those
+            of the samples, one or None for each part. None (default): wherever JAX puts what it is given. Where a
+            sharding reaches over several processes (``jax.distributed``), the sample is this process's part of a global
+            array: each feeds its own, in equally many batches.
+        prefetch
+            How many samples are put ahead, by a thread; at least 1. 2, the default, hides the copy of one batch and the
+            unevenness of the next. On a CPU without ``sharding`` nothing is put anywhere, and this changes nothing.
 
+        Returns
+        -------
+        iterable
+            Each iteration is the next pass of this dataset, a generator that closes the pass when it is left. ``len()``
+            where the plan knows it, else `UnknownLength`; ``set_epoch(k)`` lets the coming pass be pass ``k``.
 
-def feed(package: str, name: str) -> Any:
-    """Load a feed, and with it its framework."""
-    try:
-        return importlib.import_module(f"flazy.feeds.{package}")
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] != package:  # it is there, and lacks something itself
-            raise
-        raise MissingExtra(f"{package}() needs {name}, which is missing: pip install flazy[{package}]") from missing
+            Arrays and numpy scalars of numbers become ``jax.Array`` of their dtype, bfloat16, float8 and int4 included;
+            dicts, tuples and lists, and Python's own numbers, stay. Text, dates, objects and None stay as well, and
+            ``jax.jit`` does not take them: leave them out with ``select()`` before.
 
+            JAX has no 64 bits unless it is told to (``jax.config.update("jax_enable_x64", True)``): without a word it
+            makes float64 float32, and of int64 and uint64 it keeps the lower 32 bits. `cast` to int32 before, and
+            numbers that do not fit are an error.
 
-def open_at(node: Node, cycle: int) -> Run:
-    """Open a pass of a plan."""
-    return Run(plan(node), cycle)
+        Raises
+        ------
+        MissingExtra
+            Without JAX.
+        InvalidType
+            If ``sharding`` is none.
+        FeedError
+            While iterating, as the cause of a `SampleError`: for an array that JAX does not have (masked, float128),
+            for a batch that does not divide among the devices, and for a sample of another structure than ``sharding``.
 
+        Notes
+        -----
+        On a CPU a ``jax.Array`` shares the memory of the sample's array where that begins at a multiple of 64 bytes:
+        that of batches from worker processes does. Others are copied. It keeps that memory, also while computations
+        that were dispatched with it still run, so a batch that is kept never changes. That leaves arrays of your own: a
+        source or function without workers that writes again into what it gave changes what JAX may still be reading.
 
-class PassOpener:
-    """Opens passes, or parts of them; in a process that is spawned from here, as a process of the same rank."""
+        Arrays were put ahead on several CPU devices and in several processes; putting them on a GPU or TPU has not met
+        one yet. The thread knows nothing of ``with jax.default_device(…)`` and other settings of your own thread.
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        self.processes = processes_of(plan(node))
-
-    def __call__(self, cycle: int, num_shards: int = 1, index: int = 0) -> Run:
-        """Open the pass of a cycle, or one of several parts of it, in order whatever was said."""
-        return open_at(self._node if num_shards == 1 else nodes.Shard(self._node, num_shards, index, "none"), cycle)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _opens, (self._node, rank_for_child())
-
-
-def _opens(node: Node, rank: Rank | None) -> PassOpener:
-    inherit(rank)
-    return PassOpener(node)
+        Examples
+        --------
+        Train: ``for batch in dataset.shuffle().batch(32).jax(): weights = step(weights, batch)``
+        """
+        ahead = at_least(1, prefetch, "prefetch= of jax()")
+        loaded = feed("jax", "JAX")
+        passes = Passes(functools.partial(open_jax_at, self.node, loaded.Put(sharding), ahead), self._coming)
+        return loaded.JaxDataset(passes, self._coming, functools.partial(known_length, self.node))

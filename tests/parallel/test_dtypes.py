@@ -46,7 +46,7 @@ def test_all_dtypes_come_through_workers_and_batches(length):
 
 @pytest.mark.slow
 def test_rows_of_an_array_go_to_workers():
-    for name in NAMES:
+    for name in "bfloat16", "float8_e5m2", "int4":
         numbers = Dataset(np.resize(BITS, 300).astype(name))
         rows = Dataset(np.resize(BITS, (300, 2)).astype(name))
 
