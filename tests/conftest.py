@@ -120,6 +120,7 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 # What was there when the last test had left nothing, which is what the next one finds: looking takes longer than most
 # tests, so it is done once between two of them.
 _held: list[leaks.Snapshot] = []
+_begun: list[leaks.Snapshot] = []  # the same, from before the first of those that share workers
 
 
 @pytest.hookimpl
@@ -138,11 +139,12 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a process, thread, descriptor, memory or file behind."""
     if not _shares(request.node):
         leaks.shut_down()  # where the last of those that share was skipped
-    before = _held.pop() if _held else leaks.take()
+    known = _begun or _held
+    before = known.pop() if known else leaks.take()
     yield
     raised = request.node.stash.get(_RAISED, False)
     if request.node.stash[_SHARES] and not raised:
-        _held.append(before)
+        _begun.append(before)
         return
     leaks.shut_down()
     if raised:

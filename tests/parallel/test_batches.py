@@ -23,7 +23,7 @@ from tests.transport.same import same
 
 EXAMPLES = int(os.environ.get("FLAZY_EXAMPLES", "12"))
 
-pytestmark = [pytest.mark.slow, pytest.mark.time_limit(60 + 10 * EXAMPLES)]
+pytestmark = [pytest.mark.slow, pytest.mark.shares_workers, pytest.mark.time_limit(60 + 10 * EXAMPLES)]
 
 ARENAS = {
     "arena": arena.Arena,
@@ -33,17 +33,24 @@ ARENAS = {
 }
 
 
-@pytest.fixture
-def memory(request, monkeypatch):
-    """Have the workers of this test write into shared memory, or too little of it, or none."""
+@pytest.fixture(scope="module")
+def memory(request):
+    """Have workers write into shared memory, or too little of it, or none; tests with the same one share them."""
     if not arena.is_supported():
         pytest.skip("no memory files here")
     flazy.shutdown()
-    monkeypatch.setattr("flazy.workers.fleet.Arena", ARENAS[request.param])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flazy.workers.fleet.Arena", ARENAS[request.param])
+        yield
+        flazy.shutdown()
 
 
-in_all_memories = pytest.mark.parametrize("memory", ARENAS, indirect=True)
-with_and_without = pytest.mark.parametrize("memory", ["arena", "room for none", "no arena"], indirect=True)
+def memories(*names):
+    return pytest.mark.parametrize("memory", names, indirect=True)
+
+
+in_all_memories = memories(*ARENAS)
+with_and_without = memories("arena", "room for none", "no arena")
 
 
 @st.composite
@@ -224,8 +231,9 @@ def test_function_that_returns_the_same_array_each_time(memory):
         assert same(expected, actual), (wrap, size, chunk)
 
 
+@memories("arena")
 @pytest.mark.parametrize("wrap", ["named", "nested"])
-def test_function_that_returns_the_same_array_each_time_in_a_named_tuple(wrap):
+def test_function_that_returns_the_same_array_each_time_in_a_named_tuple(wrap, memory):
     expected = Dataset(range(48)).map(rows.Rows(wrap, ("float32", "float32"))).list()
 
     assert same(expected, Dataset(range(48)).map(rows.Refilled(wrap), workers=Processes(2, chunk=6)).list())

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 import types
 from collections import defaultdict
 
 import numpy as np
-import pandas as pd
 
 
 def same(one: object, other: object) -> bool:
@@ -24,6 +24,9 @@ def same(one: object, other: object) -> bool:
 def _same_contents(one, other):
     if dataclasses.is_dataclass(one) and not isinstance(one, type):
         return all(same(getattr(one, f.name), getattr(other, f.name)) for f in dataclasses.fields(one))
+    pandas = sys.modules.get("pandas")  # to load it takes as long as many a test
+    if pandas is not None and isinstance(one, pandas.DataFrame | pandas.Series):
+        return _same_of_pandas(one, other)
     return bool(one == other)
 
 
@@ -70,16 +73,6 @@ def _(one, other):
 
 
 @_same_contents.register
-def _(one: pd.DataFrame, other):
-    return one.equals(other) and one.dtypes.equals(other.dtypes) and one.index.equals(other.index)
-
-
-@_same_contents.register
-def _(one: pd.Series, other):
-    return one.equals(other) and one.name == other.name and one.index.equals(other.index)
-
-
-@_same_contents.register
 def _(one: np.generic, other):
     return _same_contents(np.asarray(one), np.asarray(other))
 
@@ -112,3 +105,8 @@ def _same_floats(one, other):
     nan = np.isnan(one)
     equal = (one == other) & (np.signbit(one) == np.signbit(other))
     return bool(np.all(equal | (nan & np.isnan(other))))
+
+
+def _same_of_pandas(one, other):
+    alike = one.name == other.name if one.ndim == 1 else one.dtypes.equals(other.dtypes)
+    return one.equals(other) and alike and one.index.equals(other.index)
