@@ -15,7 +15,7 @@ import pytest
 import flazy
 from flazy import Dataset, Processes, Retry, SampleTimeout
 from flazy.errors import SkippedSamples, SlowSample
-from flazy.workers import watch, zygote
+from flazy.workers import warden, watch, zygote
 from tests.parallel.test_faults import seen
 
 pytestmark = [
@@ -221,7 +221,14 @@ def workers_of(tree):
     return [worker for child in psutil.Process().children() for worker in (child.children() if tree else [child])]
 
 
-def test_worker_that_is_stopped_is_replaced_and_its_samples_come(tmp_path):
+@pytest.fixture
+def soon(monkeypatch):
+    """Wait no two seconds for what is stopped; longer than the limits of functions here, all the same."""
+    for module in (watch, warden):
+        monkeypatch.setattr(module, "STOPPED_SECONDS", 0.6)
+
+
+def test_worker_that_is_stopped_is_replaced_and_its_samples_come(tmp_path, soon):
     marks = tmp_path / "marks"
     marks.touch()
 
@@ -241,7 +248,7 @@ def test_worker_that_is_stopped_is_replaced_and_its_samples_come(tmp_path):
     assert not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE
 
 
-def test_time_for_which_a_worker_is_stopped_is_not_its_functions(tmp_path):
+def test_time_for_which_a_worker_is_stopped_is_not_its_functions(tmp_path, soon):
     """It stands still in a call with a limit; what it is replaced for is that somebody has stopped it."""
 
     def stop_at_first(x):
@@ -257,7 +264,7 @@ def test_time_for_which_a_worker_is_stopped_is_not_its_functions(tmp_path):
     assert 1 == run.stats().segments[0].lost_workers
 
 
-def test_stopped_zygote_is_replaced():
+def test_stopped_zygote_is_replaced(soon):
     Dataset(range(3)).map(abs, workers=1).list()
     zygote_ = psutil.Process().children()[0]
     zygote_.suspend()
@@ -270,7 +277,7 @@ def test_stopped_zygote_is_replaced():
     assert not zygote_.is_running() or zygote_.status() == psutil.STATUS_ZOMBIE
 
 
-def test_stopped_zygote_does_not_hold_up_the_end():
+def test_stopped_zygote_does_not_hold_up_the_end(soon):
     Dataset(range(3)).map(abs, workers=1).list()
     zygote_ = psutil.Process().children()[0]
     zygote_.suspend()
