@@ -18,6 +18,7 @@ IMAGES = ["--images", "48", "--sheet", "sheet.png"]
 SETTINGS = {
     "audio_spectrograms": [["--sounds", "120", "--workers", "2", "--picture", "spectrograms.png"]],
     "images_augment": [[*IMAGES, "--workers", "0"], [*IMAGES, "--workers", "2"]],
+    "jax_digits": [[*SMALL, "--workers", "2"]],
     "keras_digits": [[*SMALL, "--workers", "2"]],
     "lightning_digits": [[*SMALL, "--workers", "0"]],
     "torch_digits": [[*SMALL, "--workers", "2"]],
@@ -27,6 +28,7 @@ SETTINGS = {
 NEEDS = {
     "audio_spectrograms": ["PIL", "sklearn", "scipy"],
     "images_augment": ["PIL", "sklearn"],
+    "jax_digits": ["sklearn", "scipy", "jax"],
     "keras_digits": ["sklearn", "scipy", "tensorflow"],
     "lightning_digits": ["sklearn", "scipy", "lightning"],
     "torch_digits": ["sklearn", "scipy", "torch"],
@@ -40,6 +42,7 @@ PRINTS = {
         "% of 24 sounds that it never heard are told right": 50,  # by chance 17
     },
     "images_augment": {" of 48 images are the same with workers and without": 48},
+    "jax_digits": {"% of 20 digits that it never saw are told right": 0},
     "keras_digits": {"% of 20 digits that it never saw are told right": 0},
     "lightning_digits": {"% of 20 digits that it never saw are told right": 0},
     "torch_digits": {"% of 20 digits that it never saw are told right": 0},
