@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from flazy.leaves import Padded
 from flazy.plan import nodes
-from flazy.plan.batching import BucketBatch, Window
+from flazy.plan.batching import BucketBatch, Pack, Window
 from flazy.plan.explain import step
 from flazy.plan.functions import Selected, SelectedTuple, unstack
 from flazy.plan.kernel import Op
@@ -37,7 +37,7 @@ def batched(physical: Physical) -> int:
             case Step(node=nodes.Batch() | Window()):
                 found = 1
             case Step(node=node):
-                todo += () if isinstance(node, nodes.Transform) else part.upstreams
+                todo += () if isinstance(node, nodes.Transform | Pack) else part.upstreams
     return found
 
 
