@@ -180,7 +180,7 @@ def compare(digits, workers):
 
 def ceiling(processes):
     """Measure what more processes can bring at best, whatever they are used for."""
-    count = "import time; end = time.time() + 1; n = 0\nwhile time.time() < end: n += 1\nprint(n)"
+    count = "import time; end = time.time() + 0.5; n = 0\nwhile time.time() < end: n += 1\nprint(n)"
 
     def counted(number):
         command = [sys.executable, "-c", count]

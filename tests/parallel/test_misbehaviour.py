@@ -99,7 +99,7 @@ def test_what_a_function_may_do_does_no_harm(name, capfd):
 @pytest.mark.slow
 @having(Must.END)
 def test_what_hangs_is_an_error_at_its_place_with_the_workers_stack(name, capfd):
-    values, error, lost = passed(name, timeout=1)
+    values, error, lost = passed(name, timeout=0.5)
 
     assert list(range(BAD)) == values
     assert isinstance(error, SampleTimeout)
@@ -114,7 +114,7 @@ def test_what_hangs_is_an_error_at_its_place_with_the_workers_stack(name, capfd)
 @pytest.mark.filterwarnings("ignore::flazy.errors.SkippedSamples")
 def test_every_fault_in_one_stream_costs_its_own_sample_alone(capfd):
     names = tuple(fault.name for fault in FAULTS.values() if fault.must != Must.PASS)
-    where = Processes(WORKERS, timeout=1)
+    where = Processes(WORKERS, timeout=0.5)
     values = Dataset(range(SAMPLES)).map(Mixed(names, Inner("flazy")), workers=where, on_error="skip").list()
     bad = range(BAD, BAD + APART * len(names), APART)
 
