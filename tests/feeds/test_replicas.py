@@ -1,9 +1,11 @@
 """A dataset in the workers of a DataLoader: together they give what it gives, epoch for epoch."""
 
 import copy
+import gc
 import logging
 import os
 import pickle
+import threading
 from multiprocessing import context, resource_tracker
 
 import numpy as np
@@ -19,6 +21,7 @@ torch = pytest.importorskip("torch")
 from torch.utils.data import DataLoader  # noqa: E402 - behind the look whether it is there
 
 pytestmark = [
+    pytest.mark.time_limit(180),
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),
 ]
@@ -45,7 +48,7 @@ def expected(dataset, *cycles):
 def loading(dataset, workers, persistent=False, context="fork"):
     return DataLoader(
         dataset, batch_size=None, num_workers=workers, persistent_workers=persistent,
-        multiprocessing_context=context if workers else None, timeout=50 if workers else 0,
+        multiprocessing_context=context if workers else None, timeout=150 if workers else 0,
     )  # fmt: skip
 
 
@@ -67,6 +70,10 @@ def test_loader_gives_the_batches_of_the_pipeline_in_its_order(workers, persiste
 def tracker():
     """End the process that multiprocessing starts beside spawned ones, and keeps."""
     yield
+    gc.collect()  # the loader and its iterator hold each other, and locks, of which that process is told
+    for thread in threading.enumerate():  # those that feed the loader's queues hold some, too
+        if thread.name == "QueueFeederThread":
+            thread.join(30)
     resource_tracker._resource_tracker._stop()
 
 
