@@ -1,0 +1,51 @@
+"""The README and the pages of docs run: each block of Python of the README by itself, those of a page section by section.
+
+A section of a page goes on from the first one. Blocks marked ``py`` are pieces of a program, and are not run.
+"""
+
+import importlib.util
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+FRAMEWORKS = ("torch", "jax", "keras", "tensorflow")
+
+
+def blocks(text):
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def scripts():
+    """Give the scripts: a name, and the text."""
+    for block in blocks((ROOT / "README.md").read_text()):
+        yield pytest.param(block, id=f"README {block.strip().splitlines()[-1][:40]}")
+    first, *sections = re.split(r"^## ", (ROOT / "docs" / "training.md").read_text(), flags=re.MULTILINE)
+    for section in sections:
+        if blocks(section):
+            yield pytest.param("\n".join(blocks(first) + blocks(section)), id=f"training {section.splitlines()[0]}")
+
+
+SCRIPTS = [*scripts()]
+
+
+def test_has_scripts_to_run():
+    assert len(SCRIPTS) >= 9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", SCRIPTS)
+def test_block_runs_as_a_script(text, tmp_path):
+    for framework in FRAMEWORKS:
+        if f"import {framework}" in text and importlib.util.find_spec(framework) is None:
+            pytest.skip(f"{framework} is not installed")
+    script = tmp_path / "block.py"
+    script.write_text(text)
+
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
+
+    assert (0, "") == (done.returncode, done.stderr)
