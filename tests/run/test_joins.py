@@ -11,7 +11,7 @@ from flazy.errors import LengthMismatch, SampleError, SourceError
 from flazy.plan import nodes
 from flazy.plan.planner import plan
 from flazy.run.build import build
-from flazy.run.skips import Skips
+from tests.run.test_stages import NoRun
 
 LISTS = st.lists(st.lists(st.integers(), max_size=5), max_size=5)
 
@@ -182,12 +182,11 @@ def test_one_dataset_may_be_joined_with_itself():
     assert [(2, 2), (4, 4)] == Dataset.zip(dataset, dataset).list()
 
 
-class Noting:
+class Noting(NoRun):
     """A run that notes how its parallel stages were to run."""
 
     def __init__(self):
-        self.skips = Skips()
-        self.remarks = {}
+        super().__init__()
         self.ordered = []
 
     def segment(self, chain, upstream):
