@@ -13,6 +13,7 @@ import numpy as np
 
 from flazy.dtypes import dtype_named, family, is_extended, limits
 from flazy.errors import InvalidArgument, InvalidType, MissingKey
+from flazy.ragged import Ragged
 
 __all__ = ["Cast", "spelled", "targets"]
 
@@ -90,6 +91,8 @@ def _every(sample: Any, dtype: np.dtype[Any], key: str) -> Any:
         return _cast(np.asarray(sample), dtype, key)[()] if family(sample.dtype) else sample
     if type(sample) in NUMBERS:
         return _cast(_array_of(sample, key), dtype, key)[()]
+    if isinstance(sample, Ragged):
+        return Ragged(_every(sample.values, dtype, f"{key}.values"), sample.offsets)
     if isinstance(sample, Mapping):
         return {name: _every(part, dtype, f"{key}[{name!r}]") for name, part in sample.items()}
     if isinstance(sample, tuple | list):

@@ -161,7 +161,8 @@ class FeedVerbs(Planned):
 
             Arrays and numpy scalars of numbers become ``jax.Array`` of their dtype, bfloat16, float8 and int4 included;
             dicts, tuples and lists, and Python's own numbers, stay. Text, dates, objects and None stay as well, and
-            ``jax.jit`` does not take them: leave them out with ``select()`` before.
+            ``jax.jit`` does not take them: leave them out with ``select()`` before. So does a `Ragged`, which
+            JAX does not have: ``padded_batch`` and ``pack`` give arrays.
 
             JAX has no 64 bits unless it is told to (``jax.config.update("jax_enable_x64", True)``): without a word it
             makes float64 float32, and of int64 and uint64 it keeps the lower 32 bits. `cast` to int32 before, and

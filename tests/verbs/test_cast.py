@@ -53,6 +53,15 @@ def test_structures_name_leaves():
     assert same(Point(np.int8(1), 2), cast(Point(1, 2), ("int8", None)))
 
 
+def test_values_of_ragged_batches_are_numbers_and_offsets_are_none():
+    rows = Dataset([np.arange(3), np.arange(2)]).map(lambda row: {"x": row}).ragged_batch(2)
+    for dtype in "bfloat16", {"x": "bfloat16"}:
+        made = rows.cast(dtype).first()["x"]
+
+        assert same(np.array([0, 1, 2, 0, 1], "bfloat16"), made.values)
+        assert same(np.array([0, 3, 5]), made.offsets)
+
+
 def test_what_has_the_dtype_is_not_copied():
     array = np.arange(3, dtype="int16")
 
