@@ -74,6 +74,17 @@ def test_shape_types_cache_and_collect_keep_them(name):
     assert same(dataset.list(), dataset.list())
 
 
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "int4"])
+def test_padded_ragged_packed_and_windowed_they_stay_what_they_are(name):
+    one, two = np.ones(1, name), np.ones(2, name)
+    rows = Dataset([one, two])
+
+    assert same(np.array([[1, 0], [1, 1]]).astype(name), rows.padded_batch(2).first())
+    assert same(np.ones(3, name), rows.ragged_batch(2).first().values)
+    assert same(np.ones(3, name), rows.map(lambda row: {"x": row}).pack(3).first()["x"])
+    assert same(two, Dataset(two).window(2, 2).first())
+
+
 @pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
 def test_python_numbers_become_them_in_a_batch(name):
     (batch,) = Dataset(f=[0.1, -2.5, float("inf") if name != "float8_e4m3fn" else 1.0], i=[1, 2, 3]).batch(3, name)
