@@ -9,6 +9,7 @@ fetched     what workers do for ``flazy.torch.loader``
 torch       ``dataset.torch()``: an ``IterableDataset``
 replicas    its copies in the workers of a ``DataLoader``
 jax         ``dataset.jax()``: pytrees of ``jax.Array``
+signatures  samples to what TensorFlow takes
 tensorflow  ``dataset.tensorflow()``: a ``tf.data.Dataset``
 ==========  ==============================================================
 

@@ -30,16 +30,16 @@ class FeedVerbs(Planned):
         Parameters
         ----------
         signature
-            A structure of ``tf.TensorSpec``. None (default) takes structure, dtypes and shapes from the first sample,
-            which is run now, once: the first iteration goes on with that pass. Where the plan batches, the first
-            dimension of every array is left open, and where it pads, every dimension.
+            A structure of ``tf.TensorSpec``, or the ragged or sparse one. None (default) takes structure, dtypes and
+            shapes from the first sample, which is run now, once: the first iteration goes on with that pass. Where the
+            plan batches, the first dimension of every array is left open, and where it pads, every dimension.
 
         Returns
         -------
         tf.data.Dataset
             Each iteration is a pass of its own, closed with TensorFlow's iterator. Strings are ``tf.string``;
             Python's own int, float and bool are ``tf.int64``, ``tf.float32`` and ``tf.bool``; arrays and numpy
-            scalars keep their dtype.
+            scalars keep their dtype, those of ml_dtypes included; `flazy.Ragged` is a ``tf.RaggedTensor``.
 
         Raises
         ------
@@ -55,6 +55,9 @@ class FeedVerbs(Planned):
         While iterating, TensorFlow raises its own errors, with ours in the text: what a stage raised, or a
         `FeedError` for a sample that does not fit the signature. TensorFlow pulls from threads of its own, so stages
         without workers run there.
+
+        A sample crosses in one call of Python, so `batch` before it. Batches that workers fill in shared memory are not
+        copied: a tensor that is kept keeps the memory of its batch, which is not written to again before it is gone.
 
         "Where the plan batches" is: a `batch`, or a verb like it, with no `unbatch`, `flatmap` or `transform` after
         it. A `map` after it is taken to keep the rows; a dimension too many left open does no harm.

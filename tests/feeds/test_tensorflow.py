@@ -8,11 +8,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 
-from flazy import Dataset
+from flazy import Dataset, Ragged
 from flazy.errors import InvalidType
 from tests.feeds.test_passes import Source
 
 tf = pytest.importorskip("tensorflow")
+ml_dtypes = pytest.importorskip("ml_dtypes")
+signatures = pytest.importorskip("flazy.feeds.signatures")
+
+NUMBER = tf.TensorSpec([], tf.int64)
 
 
 class Point(NamedTuple):
@@ -222,9 +226,75 @@ def test_ragged_values_go_with_a_ragged_signature():
     assert [element.to_list() for element in dataset] == [[[1], [2, 3]]]
 
 
+def test_sparse_values_go_with_a_sparse_signature():
+    sparse = tf.sparse.from_dense([[0, 1], [2, 0]])
+    dataset = Dataset([{"x": sparse, "y": 1}]).tensorflow({"x": tf.SparseTensorSpec([2, 2], tf.int32), "y": NUMBER})
+
+    assert [tf.sparse.to_dense(element["x"]).numpy().tolist() for element in dataset] == [[[0, 1], [2, 0]]]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn"])
+def test_numbers_of_ml_dtypes_keep_their_dtype(dtype):
+    numbers = np.arange(4).astype(np.dtype(getattr(ml_dtypes, dtype)))
+    [element] = Dataset([numbers]).tensorflow()
+
+    assert (dtype, [0, 1, 2, 3]) == (element.dtype.name, element.numpy().tolist())
+
+
+def test_signature_takes_pythons_numbers_to_bfloat16():
+    assert plain(next(iter(Dataset([[0.5, 3]]).tensorflow(spec([2], tf.bfloat16))))) == [0.5, 3]
+
+
+# Ragged -----------------------------------------------------------------------------------------------------------
+
+WORDS = [Ragged(np.array([3, 1, 4], np.int32), np.array([0, 2, 2, 3])), Ragged(np.array([1], np.int32), [0, 0, 1])]
+
+
+def test_ragged_is_a_ragged_tensor():
+    dataset = Dataset({"words": words, "y": 1} for words in WORDS[:1]).tensorflow()
+
+    assert dataset.element_spec["words"] == tf.RaggedTensorSpec([3, None], tf.int32)
+    assert [element["words"].to_list() for element in dataset] == [[[3, 1], [], [4]]]
+
+
+def test_ragged_of_another_number_of_rows_goes_with_a_signature():
+    signature = tf.RaggedTensorSpec([None, None], tf.int32, row_splits_dtype=tf.int32)
+    dataset = Dataset(WORDS).tensorflow(signature)
+
+    assert [element.to_list() for element in dataset] == [[[3, 1], [], [4]], [[], [1]]]
+
+
+def test_rows_of_a_ragged_keep_their_further_dimensions():
+    points = Ragged(np.arange(6.0).reshape(3, 2), [0, 1, 3])
+    dataset = Dataset([points]).tensorflow()
+
+    assert dataset.element_spec == tf.RaggedTensorSpec([2, None, 2], tf.float64, 1)
+    assert [element.to_list() for element in dataset] == [[[[0, 1]], [[2, 3], [4, 5]]]]
+
+
+# Samples that do not fit ------------------------------------------------------------------------------------------
+
+
+def test_array_that_fits_exactly_is_handed_on_as_it_is():
+    array = np.ones((2, 3), "f")
+    arrays = []
+    signatures.fitting({"y": spec([], "int64"), "x": spec([None, 3], "float32")}).fill({"x": array, "y": 7}, arrays)
+
+    assert arrays[0] is array
+    assert (7, "int64") == (arrays[1], arrays[1].dtype)
+
+
 @pytest.mark.parametrize(
     ("signature", "sample", "said"),
     [
+        (tf.RaggedTensorSpec([2, None], tf.int32), WORDS[0],
+         "shape (4,) and dtype int64 where the signature has shape (3,)"),
+        (tf.RaggedTensorSpec([None, None], tf.float32), WORDS[0],
+         "shape (3,) and dtype int32 where the signature has shape (None,) and dtype float32"),
+        (tf.RaggedTensorSpec([None, None, None], tf.int32), WORDS[0], "where the signature has RaggedTensorSpec"),
+        (tf.SparseTensorSpec([None, None], tf.int32), WORDS[0], "where the signature has SparseTensorSpec"),
+        (tf.RaggedTensorSpec([None, None], tf.int32), [[1], [2, 3]], "where the signature has RaggedTensorSpec"),
+        (spec([None], tf.int32), WORDS[0], "Ragged(3 rows, int32 values of shape (3,)) where the signature has shape"),
         ({"x": spec([2], "float32")}, {"x": np.ones(3, "f")},
          "(3,) and dtype float32 where the signature has shape (2,) and dtype float32; give a signature with None"),
         ({"x": spec([2], "float32")}, {"x": np.ones(2)},

@@ -84,6 +84,54 @@ def test_dataset_lives_in_what_is_made_from_it(made):
     assert iterated(dataset) == [0, 1, 2]
 
 
+# Memory -----------------------------------------------------------------------------------------------------------
+
+
+def pictures(number):
+    """Make batches in shared memory; with a lambda, since for a function workers import its module, and TensorFlow."""
+    return Dataset(range(number)).map(lambda i: np.full((32, 32, 8), i, np.float32), workers=2).batch(4)
+
+
+class Noted:
+    """A map that knows the arrays it saw, weakly, and where they lie."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, array):
+        self.seen.append((weakref.ref(array), array.ctypes.data))
+        return array
+
+    def alive(self):
+        gc.collect()
+        return sum(known() is not None for known, _ in self.seen)
+
+
+def address_of(tensor):
+    return np.asarray(memoryview(tensor)).ctypes.data
+
+
+@pytest.mark.slow
+def test_batches_in_shared_memory_cross_without_a_copy_and_are_not_written_to_while_a_tensor_lives():
+    noted = Noted()
+    dataset = pictures(80).map(noted).tensorflow()
+    tensors = list(dataset)
+    for _ in range(2):  # passes that would write where the first one lies
+        for _tensor in dataset:
+            pass
+    del _tensor
+    crossed = [place == address_of(tensor) for (_, place), tensor in zip(noted.seen, tensors, strict=False)]
+
+    assert [[4 * number + row for row in range(4)] for number in range(20)] == [
+        tensor[:, -1, -1, -1].numpy().tolist() for tensor in tensors
+    ]
+    assert [place % 64 == 0 for _, place in noted.seen[:20]] == crossed
+    assert sum(crossed) >= 15  # the first ones may be made before workers know what batches look like
+    assert noted.alive() == 20
+    del tensors
+    assert noted.alive() == 0
+
+
 # Closing ----------------------------------------------------------------------------------------------------------
 
 
@@ -115,6 +163,21 @@ def test_break_leaves_no_worker_of_a_parallel_stage():
             break
 
     assert iterated(dataset.take(2)) == [0, 1]
+
+
+def test_iterators_in_a_loop_of_tensorflows_own_close_the_run():
+    source = Source(1000)
+    dataset = Dataset(source).tensorflow(tf.TensorSpec([], tf.int64))
+
+    @tf.function
+    def total():
+        found = tf.constant(0, tf.int64)
+        for number in dataset.take(5):
+            found += number
+        return found
+
+    assert [int(total()), int(total())] == [10, 10]
+    assert (source.started, source.left) == (2, 2)
 
 
 def test_exhaustion_closes_the_run():
