@@ -19,6 +19,7 @@ HEAVY = frozenset(
         "cloudpickle",
         "google_crc32c",
         "jax",
+        "keras",
         "ml_dtypes",
         "msgpack",
         "msgpack_numpy",

@@ -62,6 +62,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "tensorflow": ("feeds",),
     "torch": ("feeds",),
     "jax": ("feeds",),
+    "keras": ("feeds",),
     "pandas": ("feeds",),
     "ray": ("workers.ray",),
 }

@@ -1,4 +1,4 @@
-"""The README and the pages of docs run: each block of Python of the README by itself, those of a page section by section.
+"""The README and the pages of docs run: blocks of Python of the README one by one, those of a page section by section.
 
 A section of a page goes on from the first one. Blocks marked ``py`` are pieces of a program, and are not run.
 """

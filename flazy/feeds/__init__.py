@@ -11,6 +11,7 @@ replicas    its copies in the workers of a ``DataLoader``
 jax         ``dataset.jax()``: pytrees of ``jax.Array``
 signatures  samples to what TensorFlow takes
 tensorflow  ``dataset.tensorflow()``: a ``tf.data.Dataset``
+keras       ``dataset.keras()``: a ``PyDataset`` for ``model.fit``
 ==========  ==============================================================
 
 A feed knows runs and samples, not plans; its framework is imported when the feed is first asked for.

@@ -36,7 +36,7 @@ KINDS = "biufc"
 # What samples look like -------------------------------------------------------------------------------------------
 
 
-def signature_of(sample: Any, key: str = "", *, free: bool = False) -> Any:
+def signature_of(sample: Any, key: str = "", *, free: int = 0) -> Any:
     """Give the ``tf.TensorSpec`` of every leaf of a sample, in its structure.
 
     Raises
@@ -57,7 +57,7 @@ def signature_of(sample: Any, key: str = "", *, free: bool = False) -> Any:
     except (TypeError, ValueError) as error:
         reason = f"{_at(key)}{_short(sample)} has no tensor ({error})"
         raise InvalidType(f"{reason}; change it in a map(), or leave it out with select()") from error
-    return tf.TensorSpec([None, *array.shape[1:]] if free and array.ndim else array.shape, dtype)
+    return tf.TensorSpec([*[None] * min(free, array.ndim), *array.shape[free:]], dtype)
 
 
 def _dtype(array: np.ndarray[Any, Any], *, python: bool) -> Any:

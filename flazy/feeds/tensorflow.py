@@ -34,7 +34,7 @@ __all__ = ["tensorflow_dataset"]
 NUMBER = tf.TensorSpec([], tf.int64)
 
 
-def tensorflow_dataset(passes: Passes, signature: Any, *, free: bool, length: float | None) -> Any:
+def tensorflow_dataset(passes: Passes, signature: Any, *, free: int, length: float | None) -> Any:
     """Make a ``tf.data.Dataset``.
 
     Parameters
@@ -44,7 +44,7 @@ def tensorflow_dataset(passes: Passes, signature: Any, *, free: bool, length: fl
     signature
         ``tf.TensorSpec`` in the structure of the samples, or None.
     free
-        Leave the first dimension of every array open; without a signature.
+        Leave so many dimensions of every array open, from the first; without a signature.
     length
         Samples of a pass, ``math.inf`` for no end, None where it is unknown.
     """

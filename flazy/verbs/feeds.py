@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 from typing import TYPE_CHECKING, Any
 
+from flazy.errors import EmptyDataset, InvalidArgument
 from flazy.feeds.passes import Passes
 from flazy.plan import nodes
 from flazy.plan.length import known_length, length_of
@@ -199,3 +201,67 @@ class FeedVerbs(Planned):
         loaded = feed("jax", "JAX")
         passes = Passes(functools.partial(open_jax_at, self.node, loaded.Put(sharding), ahead), self._coming)
         return loaded.JaxDataset(passes, self._coming, functools.partial(known_length, self.node))
+
+    @verb
+    def keras(self, steps_per_epoch: int | None = None) -> Any:
+        """Give a ``keras.utils.PyDataset`` for ``fit``, ``evaluate`` and ``predict``, on every back end of Keras 3.
+
+        The passes of this dataset follow one another without a gap, and are cut into epochs of ``steps_per_epoch``
+        batches.
+
+        Parameters
+        ----------
+        steps_per_epoch
+            Batches of an epoch; at least 1. None (default): as many as a pass has, so that an epoch is a pass, and an
+            evaluation too.
+
+        Returns
+        -------
+        keras.utils.PyDataset
+            Its batches are those of this dataset: tuples ``(x, y)`` or ``(x, y, sample_weight)``; a dict or an array is
+            x alone. Where samples are dicts, ``select_tuple("image", "label")`` makes ``(x, y)`` of them. It has
+            ``close()`` and is a context manager.
+
+        Raises
+        ------
+        MissingExtra
+            Without Keras.
+        InvalidArgument
+            If ``steps_per_epoch`` is missing, and the length is unknown or there is no end.
+        EmptyDataset
+            Where it is known that there are no batches.
+
+        Notes
+        -----
+        Keras shuffles the numbers of the batches, which changes nothing here: batches come in the order of the
+        dataset, each once an epoch; say `shuffle`, as a stage. What Keras looks at before it begins is used again.
+
+        A pass is closed when its last batch was given. One that an epoch leaves open (that of an endless dataset, or
+        with fewer steps than it has batches) goes on in the next epoch, and in the next ``fit``. After the last one
+        close it: ``with dataset.keras(100) as training: model.fit(training, epochs=5)``. On PyTorch and JAX it is
+        closed with the object, too; on TensorFlow, Keras keeps the object until the program ends. An epoch that is
+        broken off is not gone on with: what begins next begins with a new pass.
+
+        Batches stay numpy arrays, which the back ends take over without a copy of ours. On TensorFlow alone,
+        `tensorflow` is the other way.
+
+        Examples
+        --------
+        Train: ``model.fit(dataset.shuffle().batch(32).keras(), epochs=5)``
+        """
+        loaded = feed("keras", "Keras")
+        length = length_of(self.node)
+        steps = _steps(steps_per_epoch, length)
+        return loaded.KerasDataset(Passes(functools.partial(open_at, self.node), self._coming), steps, length)
+
+
+def _steps(steps_per_epoch: int | None, length: float | None) -> int:
+    """Give the batches of an epoch; those of a pass if nothing is said."""
+    if length == 0:
+        raise EmptyDataset("keras() needs batches, and this dataset has none")
+    if steps_per_epoch is not None:
+        return at_least(1, steps_per_epoch, "steps_per_epoch= of keras()")
+    if length is None or length == math.inf:
+        why = "the length of this dataset is not known" if length is None else "this dataset repeats without end"
+        raise InvalidArgument(f"keras() needs steps_per_epoch=, how many batches make an epoch: {why}")
+    return int(length)
