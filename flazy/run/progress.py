@@ -8,13 +8,20 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from flazy.run.stages import Stage
-from flazy.run.waits import Section
+from flazy.run.stats import HARDLY, Stats
+from flazy.run.waits import Section, clock
 
 __all__ = ["ProgressStage"]
 
 
+LONGEST = 40  # characters of a name, so that a line of 120 has room for a bar
+
+
 class Bar(tqdm):  # type: ignore[type-arg]  # its type parameter is in the stubs alone
-    """A bar that ends with the share of the time for which samples were waited for; it is asked when it is drawn."""
+    """A bar that ends with the share of the time for which samples were waited for, and what for.
+
+    The section is asked when the bar is drawn, and not for each sample.
+    """
 
     section: Section | None = None
 
@@ -23,9 +30,16 @@ class Bar(tqdm):  # type: ignore[type-arg]  # its type parameter is in the stubs
         """What the line is made of."""
         made = super().format_dict
         waited = self.section.waited() if self.section is not None else None
-        if waited is not None and waited.seconds > 0:
-            made["postfix"] = f"waiting {100 * waited.share:.0f} %"
+        if self.section is not None and waited is not None and waited.seconds > 0:
+            slowest = Stats(waited.seconds, self.section.stats(clock()), waited).slowest
+            what_for = f" for {shortened(slowest)}" if slowest and waited.share >= HARDLY else ""
+            made["postfix"] = f"waiting {100 * waited.share:.0f} %{what_for}"
         return made
+
+
+def shortened(name: str) -> str:
+    """Leave the bar its room."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 class ProgressStage(Stage):

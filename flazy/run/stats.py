@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from flazy.plan.policy import SkippedSample
 
-__all__ = ["Counts", "SectionStats", "SegmentStats", "Slowest", "StageStats", "Stats", "Waited", "slowest_of"]
+__all__ = ["HARDLY", "Counts", "SectionStats", "SegmentStats", "Slowest", "StageStats", "Stats", "Waited", "slowest_of"]
 
 HARDLY = 0.05  # of its time a loop may wait before anything is to blame: about what one run differs from the next
 MOSTLY = 0.5  # what is less busy than that may be waiting for something that is not measured

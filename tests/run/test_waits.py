@@ -179,9 +179,12 @@ def test_prefetch_without_room_does_not_pull(clock):
 
 @pytest.mark.parametrize(
     ("behind", "shown"),
-    [(lambda ds: ds, "batches/s, waiting 25 %]"), (lambda ds: ds.map(lambda x: x), "waiting 25 %]")],
+    [
+        (lambda ds: ds, "batches/s, waiting 25 % for source(range(0, 4)) > map(taken) > batc…]"),
+        (lambda ds: ds.map(lambda x: x), "waiting 25 % for source(range(0, 4)) > map(taken) > batc…]"),
+    ],
 )
-def test_last_line_of_a_bar_has_the_share(behind, shown, clock, capsys):
+def test_last_line_of_a_bar_has_the_share_and_what_for(behind, shown, clock, capsys):
     ds = behind(Dataset(range(4)).map(clock.taking(1)).batch(2).progress())
     stats = looped(ds, clock, 3)
 
@@ -194,14 +197,14 @@ def test_bar_in_the_middle_shows_its_own_wait(clock, capsys):
     stats = looped(ds, clock, 0)
 
     assert 1.0 == stats.waited
-    assert "waiting 14 %]" in capsys.readouterr().err  # 2 s of 6 + 2 + 6
+    assert "waiting 14 % for source(range(0, 4)) > map(taken) > batc…]" in capsys.readouterr().err  # 2 s of 6 + 2 + 6
 
 
 def test_bar_over_single_samples_shows_the_wait_for_workers(clock, capsys):
     source = Dataset(lambda: clock.when_waited_for(range(4), 5))
     looped(source.map(lambda x: x, workers=Threads(1)).progress(), clock, 20)
 
-    assert "waiting 16 %]" in capsys.readouterr().err  # 3 times 5 s of 4 times 20 s and that
+    assert "waiting 16 % for " in capsys.readouterr().err  # 3 times 5 s of 4 times 20 s and that
 
 
 # What is logged -------------------------------------------------------------------------------------------------------
