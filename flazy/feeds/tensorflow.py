@@ -4,8 +4,8 @@ What TensorFlow is told of the samples, and how they become arrays, is in ``sign
 
 A pass is a dataset of one element, its number, made by ``from_generator``: TensorFlow closes that generator with its
 iterator, wherever it was left.  The samples come from a map over that number, whose function is one call of Python.
-``from_generator`` for the samples themselves takes twice the time: it hands each call to a thread and back, and takes
-structures apart in Python.  What crosses is memory: TensorFlow keeps a reference to an array that begins at a
+``from_generator`` for the samples themselves costs 1.7 times as much: it hands each call to a thread and back, and
+takes structures apart in Python.  What crosses is memory: TensorFlow keeps a reference to an array that begins at a
 multiple of 64 bytes (batches in shared memory do) until the last tensor over it is gone, and copies any other.
 """
 
