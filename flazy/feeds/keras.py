@@ -26,11 +26,13 @@ import numpy as np
 from flazy.errors import EmptyDataset, FeedError
 from flazy.feeds.passes import Passes
 
-__all__ = ["KerasDataset"]
+__all__ = ["KerasDataset", "backend"]
 
 # Batches that Keras may look at before it begins: two on TensorFlow, two where JAX copies one ahead, one on PyTorch.
 LOOKS = 2
 END = object()
+
+backend = keras.backend.backend
 
 
 class KerasDataset(keras.utils.PyDataset):
@@ -167,12 +169,13 @@ class KerasDataset(keras.utils.PyDataset):
                 self._pass.close()
                 self._pass = None
             if batch is not END:
-                return batch
+                return batch if isinstance(batch, np.ndarray | dict | tuple) else (batch,)  # Keras knows no lone tensor
 
 
 def _check(batch: Any) -> None:
     """Check what Keras would misunderstand."""
-    if not isinstance(batch, np.ndarray | dict) and not (isinstance(batch, tuple) and len(batch) in (1, 2, 3)):
+    alone = isinstance(batch, dict) or keras.ops.is_tensor(batch) or isinstance(batch, np.ndarray)
+    if not alone and not (isinstance(batch, tuple) and len(batch) in (1, 2, 3)):
         found = f"a tuple of {len(batch)}" if isinstance(batch, tuple) else f"a {type(batch).__name__}"
         raise FeedError(
             f"keras() needs batches (x, y) or (x, y, sample_weight), or x alone as an array or a dict, not {found}: "

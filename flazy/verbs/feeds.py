@@ -242,8 +242,8 @@ class FeedVerbs(Planned):
         closed with the object, too; on TensorFlow, Keras keeps the object until the program ends. An epoch that is
         broken off is not gone on with: what begins next begins with a new pass.
 
-        Batches stay numpy arrays, which the back ends take over without a copy of ours. On TensorFlow alone,
-        `tensorflow` is the other way.
+        Batches stay numpy arrays; for PyTorch, where Keras would copy those, they are tensors over the same memory. On
+        TensorFlow alone, `tensorflow` is the other way.
 
         Examples
         --------
@@ -252,7 +252,15 @@ class FeedVerbs(Planned):
         loaded = feed("keras", "Keras")
         length = length_of(self.node)
         steps = _steps(steps_per_epoch, length)
-        return loaded.KerasDataset(Passes(functools.partial(open_at, self.node), self._coming), steps, length)
+        node = _keras_plan(self.node, loaded.backend())
+        return loaded.KerasDataset(Passes(functools.partial(open_at, node), self._coming), steps, length)
+
+
+def _keras_plan(node: nodes.Node, backend: str) -> nodes.Node:
+    """Make tensors for PyTorch, for which Keras copies numpy's arrays; the others take these as they are."""
+    if backend != "torch":
+        return node
+    return nodes.Map(node, importlib.import_module("flazy.feeds.tensors").to_tensors, "keras")
 
 
 def _steps(steps_per_epoch: int | None, length: float | None) -> int:

@@ -131,6 +131,16 @@ def test_dicts_are_x_and_a_third_part_weighs():
     assert (4, 1) == model.predict(rows.select("x").batch(2).keras(), verbose=0).shape
 
 
+def test_batches_of_the_backend_share_the_memory_of_the_arrays():
+    seen = []
+    data = Dataset([np.ones((2, 3), "f")]).map(lambda array: seen.append(array) or array).keras()
+    batch = data[0]
+    [batch] = batch if isinstance(batch, tuple) else [batch]
+
+    assert keras.backend.backend() == "torch" or isinstance(batch, np.ndarray)
+    assert np.shares_memory(np.asarray(batch), seen[0])
+
+
 def test_exception_of_a_callback_leaves_nothing_and_the_next_fit_begins_anew():
     source, model, counted = Sized(LENGTH), network(), Counted(raise_at=3)
     with batches(source, 2).keras() as data:
