@@ -19,6 +19,8 @@ class Clock:
     def __init__(self):
         self.now = 100.0
         self.loop_waits = threading.Event()
+        self.source_waits = threading.Event()
+        self.source_waits.set()
         self.armed = False
         self.loop = threading.current_thread()
         self.prefetch_looks = threading.Semaphore(0)
@@ -45,12 +47,18 @@ class Clock:
         return taken
 
     def when_waited_for(self, samples, seconds):
-        """Give samples, each of which takes so long once the loop waits for it."""
+        """Give samples, each of which takes so long once the loop waits for it.
+
+        The loop steps when the next one is asked for, or there is none.
+        """
         for sample in samples:
+            self.source_waits.set()
             assert self.loop_waits.wait(20)
             self.loop_waits.clear()
+            self.source_waits.clear()
             self.advance(seconds)
             yield sample
+        self.source_waits.set()
 
 
 @pytest.fixture
@@ -65,6 +73,7 @@ def looped(dataset, clock, step_s, **kwargs):
     with Run(plan(dataset.node), 0, **kwargs) as run:
         clock.armed = True
         for _ in run:
+            assert clock.source_waits.wait(20)
             clock.advance(step_s)
             clock.armed = True
     return run.stats()
