@@ -3,6 +3,8 @@
 ==========================  =================================================================
 dict, tuple, named tuple    the same, part by part
 array                       stacked; all shapes equal, dtype kept (promoted where they differ)
+what has ``__array__``      made an array first, or by ``__array_interface__``: tensors of PyTorch, TensorFlow and JAX,
+                            images of Pillow; an error where numpy cannot hold it
 numpy scalar                array of that dtype
 int, float, bool            array of ``default_dtype``, exactly, or an error
 list                        made an array first, so equally long lists of numbers stack; of lists, an empty one is
@@ -24,16 +26,18 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from flazy.dtypes import family
-from flazy.errors import BatchError
+from flazy.errors import BatchError, InvalidType
 
 __all__ = [
     "STACKED",
     "Batching",
     "Stacked",
+    "as_array",
     "at",
     "collate",
     "common_dtype",
     "fits",
+    "is_arraylike",
     "is_settled",
     "is_uniform",
     "shape_of",
@@ -123,9 +127,34 @@ def collate(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str = "",
         return _scalars(rows, key)
     if kinds == {str}:
         return np.array(rows, dtype=object if any(row.endswith("\0") for row in rows) else None)
+    if any(map(is_arraylike, kinds)):
+        return collate(_arrays(rows, key), default_dtype, key, leaves)
     if len(kinds) > 1 and (any(map(_structured, kinds)) or kinds & {str, bytes, list, *NUMBERS}):
         raise BatchError(f"{at(key)}samples are of different kinds: {two(rows, lambda row: type(row).__name__)}")
     return _objects(rows)
+
+
+def is_arraylike(kind: type) -> bool:
+    """Say whether objects of a type are no arrays, and know how to be: tensors, images."""
+    if issubclass(kind, np.ndarray | np.generic):
+        return False
+    return hasattr(kind, "__array__") or hasattr(kind, "__array_interface__")
+
+
+def as_array(value: Any, what: str) -> Any:
+    """Give what `is_arraylike` as an array, or as numpy's scalar where it has no dimensions.
+
+    Raises
+    ------
+    InvalidType
+        Where numpy cannot hold it; ``what`` it was is said there.
+    """
+    try:
+        array = np.asarray(value)
+    except Exception as error:
+        said = f"{what} is of type {type(value).__name__}, of which numpy makes no array"
+        raise InvalidType(f"{said}: {type(error).__name__}: {error}") from error
+    return array if array.ndim or array.dtype == object else array[()]
 
 
 def is_uniform(rows: Sequence[Any]) -> bool:
@@ -163,7 +192,9 @@ def shape_of(sample: Any) -> Any:
         return {key: shape_of(part) for key, part in sample.items()}
     if isinstance(sample, tuple):
         return _rebuilt(sample, [shape_of(part) for part in sample])
-    return np.shape(sample) if isinstance(sample, np.ndarray | list) else ()
+    if isinstance(sample, np.ndarray | list) or is_arraylike(type(sample)):
+        return tuple(np.shape(sample))  # a tensor's is of a class of its own
+    return ()
 
 
 def type_of(sample: Any) -> Any:
@@ -222,6 +253,17 @@ def common_dtype(rows: Sequence[Any], key: str) -> np.dtype[Any]:
         raise BatchError(f"{at(key)}arrays of different kinds do not stack: {different}") from None
 
 
+def _arrays(rows: Sequence[Any], key: str) -> list[Any]:
+    return [_array(number, row, key) if is_arraylike(type(row)) else row for number, row in enumerate(rows)]
+
+
+def _array(number: int, row: Any, key: str) -> Any:
+    try:
+        return as_array(row, f"{at(key)}sample {number} of the batch")
+    except InvalidType as error:
+        raise BatchError(f"{error}; make it one in a map() before, or say batch(…, fn=…)") from error.__cause__
+
+
 def _lists(rows: Sequence[list[Any]], default_dtype: DTypeLike | None, key: str) -> list[Any]:
     made = [_listed(row, default_dtype, key) for row in rows]
     full = next((array for array in made if len(array)), None)
@@ -248,6 +290,8 @@ def _listed(row: list[Any], default_dtype: DTypeLike | None, key: str) -> Any:
         raise BatchError(
             f"{at(key)}a list of parts that differ in length is no array; pad it in a map() before"
         ) from None
+    except Exception as error:  # parts may be tensors
+        raise BatchError(f"{at(key)}a list of which numpy makes no array: {type(error).__name__}: {error}") from error
     if array.dtype.kind in "biuf" and set(map(type, _leaves(row))) <= NUMBERS:
         return _numbers(list(_leaves(row)), default_dtype, key).reshape(array.shape)
     return array

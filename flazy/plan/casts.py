@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from flazy.collate import as_array, is_arraylike
 from flazy.dtypes import dtype_named, family, is_extended, limits
 from flazy.errors import InvalidArgument, InvalidType, MissingKey
 from flazy.ragged import Ragged
@@ -98,6 +99,8 @@ def _every(sample: Any, dtype: np.dtype[Any], key: str) -> Any:
     if isinstance(sample, tuple | list):
         parts = [_every(part, dtype, f"{key}[{place}]") for place, part in enumerate(sample)]
         return tuple.__new__(type(sample), parts) if isinstance(sample, tuple) else parts
+    if is_arraylike(type(sample)):
+        return _every(as_array(sample, f"sample{key}"), dtype, key)
     return sample
 
 

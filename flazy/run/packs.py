@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flazy.collate import at, collate
+from flazy.collate import at, collate, is_arraylike
 from flazy.errors import BatchError
 from flazy.located import spell_address
 from flazy.plan.batching import Pack
@@ -127,7 +127,8 @@ def _length(sample: Any, key: str = "") -> int:
         if len(set(lengths.values())) != 1:
             raise BatchError(f"{at(key)}the parts of a sequence must be equally long, not {lengths}")
         return next(iter(lengths.values()))
-    if isinstance(sample, list) or (isinstance(sample, np.ndarray) and sample.ndim):
+    is_array = isinstance(sample, np.ndarray) or is_arraylike(type(sample))
+    if isinstance(sample, list) or (is_array and np.ndim(sample)):
         return len(sample)
     raise BatchError(
         f"{at(key)}pack() needs arrays or lists with a first dimension, not {type(sample).__name__}; "

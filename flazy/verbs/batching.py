@@ -87,9 +87,10 @@ class BatchVerbs(Planned):
 
         Notes
         -----
-        Samples may be dicts, tuples, arrays, numbers, strings and mixtures; lists become arrays; bytes and other
-        objects come in object arrays. A pass in which everything was dropped warns. For arrays of different shapes
-        there are `padded_batch`, `bucket_batch`, `ragged_batch` and `pack`.
+        Samples may be dicts, tuples, arrays, numbers, strings and mixtures; lists become arrays, and so does what has
+        ``__array__``: tensors of PyTorch, images of Pillow; one that numpy cannot hold (on a device, with gradients,
+        bfloat16) is an error. Bytes and other objects come in object arrays. A pass in which everything was dropped
+        warns. For arrays of different shapes there are `padded_batch`, `bucket_batch`, `ragged_batch` and `pack`.
 
         Examples
         --------
