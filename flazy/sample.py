@@ -137,7 +137,7 @@ def _copy(array: Any) -> Any:
 
 
 def fresh(value: Any, copy: Callable[[Any], Any] = _copy) -> Any:
-    """Copy plain containers and arrays, which whoever made them may write into again; everything else is shared.
+    """Copy plain containers, arrays and tensors, which whoever made them may write into again; all else is shared.
 
     ``copy`` copies an array.
     """
@@ -166,7 +166,11 @@ def _fresh_leaf(value: Any, copy: Callable[[Any], Any]) -> Any:
         return copy(value)
     if kind is Ragged:
         return Ragged(_copy(value.values), _copy(value.offsets))
-    return value.copy() if kind is bytearray or kind is np.void else value
+    if kind is bytearray or kind is np.void:
+        return value.copy()
+    tensor = getattr(sys.modules.get("torch"), "Tensor", None)
+    # What needs gradients is a parameter, or hangs in a graph that no copy would be part of.
+    return value.clone() if tensor is not None and isinstance(value, tensor) and not value.requires_grad else value
 
 
 def _deeply_fresh(value: Any, copy: Callable[[Any], Any]) -> Any:

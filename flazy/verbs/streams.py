@@ -152,7 +152,7 @@ class StreamVerbs(Planned):
     def cache(self) -> Dataset[Any]:
         """Keep the samples of the first full pass in memory, for every dataset that is made from this one.
 
-        Later passes give copies of the arrays, so that a function may change them in place.
+        Later passes give copies of the arrays and tensors, so that a function may change them in place.
         """
         needs_end(self.node, "cache()", "cache before repeat()")
         return self._over(nodes.Cache(self.node))
