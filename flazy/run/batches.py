@@ -6,7 +6,6 @@ import bisect
 import itertools
 import operator
 import sys
-import warnings
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
@@ -18,19 +17,23 @@ from flazy.plan.batching import BucketBatch, Window
 from flazy.plan.explain import step
 from flazy.plan.shards import numbers_of
 from flazy.run.groups import Group
-from flazy.run.stages import Counted, Stage, head
+from flazy.run.stages import Counted, Remark, Stage, head
 
 __all__ = ["BatchStage", "Batches", "BucketStage", "WindowStage"]
 
 
 class Batches(Counted):
-    """A stage that gives batches: what they have in common when one of them cannot be made, and at the end."""
+    """A stage that gives batches: what they have in common when one of them cannot be made, and at the end.
+
+    ``remark`` notes a warning for the end of the pass, where it can be shown at the caller's line.
+    """
 
     noun = "batch"
 
-    def __init__(self, node: nodes.StreamNode, upstream: Stage) -> None:
+    def __init__(self, node: nodes.StreamNode, upstream: Stage, remark: Remark) -> None:
         super().__init__(upstream)
         self.name = step(node)
+        self.remark = remark
         self.numbers: Iterator[int] = itertools.count()
 
     def batch(self, samples: Any) -> Any:
@@ -54,14 +57,14 @@ class Batches(Counted):
         """Warn where the whole pass went into a remainder that is dropped."""
         if self.position < 0 and count:
             dropped = f"{self.name} dropped all {count} samples of the pass, which fill no {self.noun}"
-            warnings.warn(f"{dropped}; say drop_remainder=False to keep them", stacklevel=3)
+            self.remark(f"{dropped}; say drop_remainder=False to keep them", UserWarning)
 
 
 class BatchStage(Batches):
     """One group of samples after the other."""
 
-    def __init__(self, node: nodes.Batch, upstream: Stage) -> None:
-        super().__init__(node, upstream)
+    def __init__(self, node: nodes.Batch, upstream: Stage, remark: Remark) -> None:
+        super().__init__(node, upstream, remark)
         self.node = node
         self.numbers = numbers_of(node.shards)
 
@@ -93,8 +96,10 @@ class BatchStage(Batches):
 class WindowStage(Batches):
     """Some consecutive samples, from every so many on."""
 
-    def __init__(self, node: Window, upstream: Stage) -> None:
-        super().__init__(node, upstream)
+    noun = "window"
+
+    def __init__(self, node: Window, upstream: Stage, remark: Remark) -> None:
+        super().__init__(node, upstream, remark)
         self.node = node
 
     def stream(self) -> Generator[Any, None, None]:
@@ -118,8 +123,8 @@ class WindowStage(Batches):
 class BucketStage(Batches):
     """Samples of like length together."""
 
-    def __init__(self, node: BucketBatch, upstream: Stage) -> None:
-        super().__init__(node, upstream)
+    def __init__(self, node: BucketBatch, upstream: Stage, remark: Remark) -> None:
+        super().__init__(node, upstream, remark)
         self.node = node
 
     def stream(self) -> Generator[Any, None, None]:

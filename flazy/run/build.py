@@ -16,7 +16,7 @@ from flazy.run import batches, joins, kept, packs, stages
 from flazy.run.chains import ChainStage
 from flazy.run.shards import sharded
 from flazy.run.skips import Skips
-from flazy.run.stages import Open, Stage
+from flazy.run.stages import Open, Remark, Stage
 from flazy.run.waits import Section
 
 __all__ = ["Opening", "build"]
@@ -45,15 +45,18 @@ class Opening(Protocol):
 
 
 SIMPLE: dict[type[nodes.Node], Callable[[Any, Stage], Stage]] = {
-    BucketBatch: batches.BucketStage,
-    Pack: packs.PackStage,
-    Window: batches.WindowStage,
-    nodes.Batch: batches.BatchStage,
     nodes.Enumerate: stages.EnumerateStage,
     nodes.Skip: stages.SkipStage,
     nodes.Stride: stages.StrideStage,
     nodes.Take: stages.TakeStage,
     nodes.Transform: stages.TransformStage,
+}
+REMARKING: dict[type[nodes.Node], Callable[[Any, Stage, Remark], Stage]] = {
+    BucketBatch: batches.BucketStage,
+    Pack: packs.PackStage,
+    Window: batches.WindowStage,
+    nodes.Batch: batches.BatchStage,
+    nodes.Shard: sharded,
 }
 
 
@@ -120,8 +123,6 @@ def _over(part: Physical, upstream: Stage, cycle: int, opening: Opening) -> Stag
             return kept.ShuffleStage(part.node, upstream, part.ordinal, cycle)
         case nodes.Epoch():
             return upstream
-        case nodes.Shard():
-            return sharded(part.node, upstream, opening.remarks.__setitem__)
         case nodes.Prefetch():
             return _late("flazy.run.prefetch", "PrefetchStage")(part.node, upstream, opening.section.edge(part))
         case nodes.Progress():
@@ -129,6 +130,8 @@ def _over(part: Physical, upstream: Stage, cycle: int, opening: Opening) -> Stag
             total = None if length is None or length == math.inf else int(length)
             made = _late("flazy.run.progress", "ProgressStage")
             return made(part.node.description, total, upstream, opening.beyond(part).section, timed=batched(part) > 0)
+    if (made_by := REMARKING.get(type(part.node))) is not None:
+        return made_by(part.node, upstream, opening.remarks.__setitem__)
     return SIMPLE[type(part.node)](part.node, upstream)
 
 

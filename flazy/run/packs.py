@@ -13,7 +13,7 @@ from flazy.located import spell_address
 from flazy.plan.batching import Pack
 from flazy.plan.functions import row_of
 from flazy.run.batches import Batches
-from flazy.run.stages import Stage
+from flazy.run.stages import Remark, Stage
 
 __all__ = ["PackStage"]
 
@@ -38,8 +38,8 @@ class PackStage(Batches):
 
     noun = "row"
 
-    def __init__(self, node: Pack, upstream: Stage) -> None:
-        super().__init__(node, upstream)
+    def __init__(self, node: Pack, upstream: Stage, remark: Remark) -> None:
+        super().__init__(node, upstream, remark)
         self.node = node
         self.length = node.row.length
 

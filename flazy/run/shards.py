@@ -8,21 +8,19 @@ from __future__ import annotations
 import itertools
 import logging
 import operator
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from flazy.errors import UnevenShards
 from flazy.plan import nodes
 from flazy.plan.ranks import ALONE, Rank, rank_of
 from flazy.plan.shards import uneven
-from flazy.run.stages import Stage
+from flazy.run.stages import Remark, Stage
 from flazy.sample import Address, fresh
 
 __all__ = ["ShardStage", "sharded"]
 
 log = logging.getLogger("flazy")
-
-Remark = Callable[[str, type[Warning]], None]
 
 UNEVEN = (
     "shard() gave some of the {size} ranks more samples than others; a training with collective operations "

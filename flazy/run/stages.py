@@ -27,6 +27,7 @@ __all__ = [
     "Counted",
     "EnumerateStage",
     "Open",
+    "Remark",
     "RepeatStage",
     "SkipStage",
     "SourceStage",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 Open = Callable[[int], "Stage"]  # cycle -> a freshly opened stage
+Remark = Callable[[str, type[Warning]], None]  # notes a warning for the end of the pass
 
 
 def head(samples: Iterator[Any], count: int) -> Iterator[Any]:

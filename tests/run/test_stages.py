@@ -253,6 +253,16 @@ def test_pass_of_which_batch_dropped_everything_warns():
         assert [] == Dataset(range(3)).batch(4).list()
 
 
+@pytest.mark.parametrize(
+    "behind", [Dataset.cache, Dataset.progress, lambda ds: ds.map(str), lambda ds: ds.prefetch(1), lambda ds: ds + ds]
+)
+def test_warning_of_what_was_dropped_is_shown_once_at_the_line_of_the_loop(behind):
+    with pytest.warns(UserWarning, match="dropped all 3 samples") as warned:
+        assert [] == [*behind(Dataset(range(3)).batch(4))]
+
+    assert [__file__] == [each.filename for each in warned]
+
+
 def test_ordinary_remainder_is_dropped_silently():
     assert 1 == len(Dataset(range(7)).batch(4).list())
     assert 0 == len(Dataset([]).batch(4).list())
