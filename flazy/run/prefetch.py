@@ -31,12 +31,9 @@ class PrefetchStage(Reordered):
         """Give samples as they are ready, then the upstream's error, if that is how it ended."""
         ahead = self.ahead
         room.start(ahead.thread, "the thread of a prefetch")
-        ready = ahead.ready.get_nowait
+        ready = ahead.ready
         while True:
-            try:
-                kind, item = ready()
-            except queue.Empty:  # only where it must be waited for is the time taken
-                kind, item = self._wait()
+            kind, item = self._wait() if ready.empty() else ready.get()  # nobody else takes from it
             if kind == END:
                 return
             if kind == ERROR:
@@ -49,6 +46,7 @@ class PrefetchStage(Reordered):
             yield value
 
     def _wait(self) -> tuple[int, Any]:
+        """Do so, and take the time, which is not taken where nobody waits."""
         self.edge.waits.begin()
         item = self.ahead.ready.get()
         self.edge.end()
