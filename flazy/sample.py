@@ -136,44 +136,46 @@ def _copy(array: Any) -> Any:
     return array.copy(order="K")
 
 
-def fresh(value: Any, copy: Callable[[Any], Any] = _copy) -> Any:
-    """Copy plain containers, arrays and tensors, which whoever made them may write into again; all else is shared.
-
-    ``copy`` copies an array.
-    """
-    try:
-        return _fresh(value, copy)
-    except RecursionError:
-        return _deeply_fresh(value, copy)
-
-
-def _fresh(value: Any, copy: Callable[[Any], Any]) -> Any:
-    kind = type(value)
-    if kind in ATOMS:
-        return value
-    if kind is dict:
-        return {key: part if type(part) in ATOMS else _fresh(part, copy) for key, part in value.items()}
-    if kind is list or kind is tuple:
-        return kind([part if type(part) in ATOMS else _fresh(part, copy) for part in value])
-    if isinstance(value, tuple) and hasattr(kind, "_fields"):  # a named tuple, past what its class does when it is made
-        return tuple.__new__(kind, [_fresh(part, copy) for part in value])
-    return _fresh_leaf(value, copy)
-
-
-def _fresh_leaf(value: Any, copy: Callable[[Any], Any]) -> Any:
-    kind = type(value)
-    if isinstance(value, np.ndarray):
-        return copy(value)
-    if kind is Ragged:
-        return Ragged(_copy(value.values), _copy(value.offsets))
-    if kind is bytearray or kind is np.void:
-        return value.copy()
+def _cloned(value: Any) -> Any:
     tensor = getattr(sys.modules.get("torch"), "Tensor", None)
     # What needs gradients is a parameter, or hangs in a graph that no copy would be part of.
     return value.clone() if tensor is not None and isinstance(value, tensor) and not value.requires_grad else value
 
 
-def _deeply_fresh(value: Any, copy: Callable[[Any], Any]) -> Any:
+def fresh(value: Any, copy: Callable[[Any], Any] = _copy, other: Callable[[Any], Any] = _cloned) -> Any:
+    """Copy plain containers, arrays and tensors, which whoever made them may write into again; all else is shared.
+
+    ``copy`` copies an array; ``other`` gives what stands for everything that is neither that nor plain.
+    """
+    try:
+        return _fresh(value, copy, other)
+    except RecursionError:
+        return _deeply_fresh(value, copy, other)
+
+
+def _fresh(value: Any, copy: Callable[[Any], Any], other: Callable[[Any], Any]) -> Any:
+    kind = type(value)
+    if kind in ATOMS:
+        return value
+    if kind is dict:
+        return {key: part if type(part) in ATOMS else _fresh(part, copy, other) for key, part in value.items()}
+    if kind is list or kind is tuple:
+        return kind([part if type(part) in ATOMS else _fresh(part, copy, other) for part in value])
+    if isinstance(value, tuple) and hasattr(kind, "_fields"):  # a named tuple, past what its class does when it is made
+        return tuple.__new__(kind, [_fresh(part, copy, other) for part in value])
+    return _fresh_leaf(value, copy, other)
+
+
+def _fresh_leaf(value: Any, copy: Callable[[Any], Any], other: Callable[[Any], Any]) -> Any:
+    kind = type(value)
+    if isinstance(value, np.ndarray):
+        return copy(value)
+    if kind is Ragged:
+        return Ragged(_copy(value.values), _copy(value.offsets))
+    return value.copy() if kind is bytearray or kind is np.void else other(value)
+
+
+def _deeply_fresh(value: Any, copy: Callable[[Any], Any], other: Callable[[Any], Any]) -> Any:
     """Do the same with what holds itself, or is nested deeper than Python's stack."""
     made: dict[int, Any] = {}
     filled: list[Any] = []
@@ -193,7 +195,7 @@ def _deeply_fresh(value: Any, copy: Callable[[Any], Any]) -> Any:
             if not missing:
                 made[id(todo.pop())] = tuple.__new__(kind, [made[id(part)] for part in one])
         else:
-            made[id(todo.pop())] = _fresh_leaf(one, copy)
+            made[id(todo.pop())] = _fresh_leaf(one, copy, other)
     for one in filled:
         if type(one) is list:
             made[id(one)].extend(made[id(part)] for part in one)

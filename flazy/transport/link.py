@@ -40,8 +40,8 @@ class Link(Protocol):
     def arranged(self, values: Sequence[object], uniform: type | None) -> list[Stretch]:
         """Put values, which may be known to be of one type, into the form in which they travel best."""
 
-    def place(self, task: Task) -> Place:
-        """Give the place for what a task gives."""
+    def place(self, task: Task, *, batched: bool) -> Place:
+        """Give the place for what a task gives, which may be batched next."""
 
 
 class SocketLink:
@@ -83,12 +83,12 @@ class SocketLink:
         """Lay numbers and small arrays end to end."""
         return arranged(values, uniform)
 
-    def place(self, task: Task) -> Place:
+    def place(self, task: Task, *, batched: bool) -> Place:
         """Give the block that came with a task, if one did."""
         if task.slab is None:
-            return Place(self._window, task.block)
+            return Place(self._window, task.block, batched=batched)
         spec, rows, first = task.slab
-        return Place(self._window, task.block, Layout.of(spec, rows), first)
+        return Place(self._window, task.block, Layout.of(spec, rows), first, batched=batched)
 
     def _input(self, span: Span) -> memoryview:
         assert self._window is not None

@@ -6,12 +6,15 @@ must be made anyway: a source may refill its buffer, and a function may write ag
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from flazy.collate import as_array, is_arraylike
+from flazy.errors import InvalidType
 from flazy.sample import fresh
 from flazy.transport.arena import Arena, Block, Span, Window, address_of
 from flazy.transport.arrays import Array, Buffer, describe
@@ -102,10 +105,19 @@ class Place:
         Where the block is that of a batch: how its rows lie.
     row
         The row of the task's first sample.
+    batched
+        Samples are stacked next: what would be made an array then, say a tensor, is made one now, and lies where arrays
+        lie.
     """
 
     def __init__(
-        self, window: Window | None = None, block: Block | None = None, layout: Layout | None = None, row: int = 0
+        self,
+        window: Window | None = None,
+        block: Block | None = None,
+        layout: Layout | None = None,
+        row: int = 0,
+        *,
+        batched: bool = False,
     ) -> None:
         self._block = block
         self._memory = window.bytes_of(block) if window is not None and block is not None else None
@@ -114,6 +126,7 @@ class Place:
         self._layout = layout if self._memory is not None else None
         self._views = layout.views(self._memory) if layout is not None and self._memory is not None else []
         self._row = row
+        self._batched = batched
         self.filled = 0
         self.beside: list[tuple[Any, ...]] = []
 
@@ -126,6 +139,8 @@ class Place:
         """Write a sample into the next row; False, and no more from here on, where it does not look as expected."""
         assert self._layout is not None
         parts = self._layout.taken_apart(sample)
+        if parts is None and self._batched:
+            parts = self._layout.taken_apart(fresh(sample, _as_it_is, _as_array))
         if parts is None:
             self._layout = None
             return False
@@ -139,7 +154,7 @@ class Place:
 
     def keep(self, value: object) -> object:
         """Copy a value of which its function may go on to write into the arrays."""
-        return fresh(value, self._copied)
+        return fresh(value, self._copied, self._array) if self._batched else fresh(value, self._copied)
 
     def placed(self, frames: Sequence[Buffer]) -> Payload:
         """Leave large frames where they lie, if that is in the block, and write others into it as far as they fit."""
@@ -175,9 +190,26 @@ class Place:
         self._used += -(-nbytes // ALIGNMENT) * ALIGNMENT
         return self._memory[start : start + nbytes]
 
+    def _array(self, value: Any) -> Any:
+        made = _as_array(value)
+        return self._copied(made) if isinstance(made, np.ndarray) else made
+
     def _copied(self, array: Array) -> Array:
         memory = self._room(array.nbytes) if array.nbytes >= LARGE and _is_movable(array) else None
         return array.copy(order="K") if memory is None else _like(array, memory)
+
+
+def _as_array(value: Any) -> Any:
+    """Give what knows how to be an array as one; where it cannot, itself: whoever makes the batch finds the same."""
+    if not is_arraylike(type(value)):
+        return value
+    with contextlib.suppress(InvalidType):
+        return as_array(value, "")
+    return value
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _is_movable(array: Array) -> bool:

@@ -96,7 +96,7 @@ class Loop:
                 except BaseException:  # noqa: BLE001 - a module that cannot be imported here may raise anything
                     self._link.send(Refused(self._worker, message.run, traceback.format_exc()))
             case Task() if message.run in self._kernels:
-                place = self._link.place(message)
+                place = self._link.place(message, batched=self._batchings[message.run] is not None)
                 swift = self._swift.get(message.run)
                 self._works[message.run, message.task] = work_of(
                     message, self._kernels[message.run], self._record, place, swift, noted=message.run in self._noted

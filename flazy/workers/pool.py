@@ -126,7 +126,7 @@ class _Queues:
         """Leave values as they are."""
         return [(ROWS, len(values), values)]
 
-    def place(self, task: Task) -> Place:
+    def place(self, task: Task, *, batched: bool) -> Place:
         """Give a place that copies."""
         return Place()
 

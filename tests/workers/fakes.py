@@ -40,7 +40,7 @@ class FakeLink:
     def arranged(self, values, uniform):
         return arranged(values, uniform)
 
-    def place(self, task):
+    def place(self, task, *, batched):
         return Place()
 
     @property
