@@ -8,6 +8,7 @@ from flazy.errors import InvalidArgument, InvalidType
 from tests.test_specification import same
 
 TWO = Dataset([1, 2])
+OTHER = Dataset([3, 4])
 
 
 @pytest.mark.parametrize(
@@ -49,8 +50,26 @@ def test_joins_take_any_iterable_of_datasets():
     assert [1, 1, 2, 2] == Dataset.roundrobin({1: TWO, 2: TWO}.values()).list()
 
 
-def test_joins_can_be_called_on_a_dataset():
-    assert [1, 2] == TWO.concat([TWO]).list()
+@pytest.mark.parametrize("other", [OTHER, [OTHER], (lambda: OTHER,), lambda: OTHER])
+def test_dataset_that_a_join_is_called_on_is_the_first(other):
+    assert [1, 2, 3, 4] == TWO.concat(other).list()
+    assert [1, 3, 2, 4] == TWO.roundrobin(other).list()
+
+
+def test_dataset_that_zip_is_called_on_is_the_first():
+    assert [(1, 3), (2, 4)] == TWO.zip(OTHER).list()
+    assert [(1, 3, 1), (2, 4, 2)] == TWO.zip(OTHER, lambda: TWO).list()
+    assert repr(Dataset.zip(TWO, OTHER)) == repr(TWO.zip(OTHER))
+    with pytest.raises(InvalidArgument, match=r"Dataset\.zip\(a=…, b=…\)"):
+        TWO.zip(b=OTHER)
+
+
+def test_joins_of_a_dataset_take_datasets():
+    for join in (TWO.concat, TWO.roundrobin, TWO.zip):
+        with pytest.raises(InvalidType, match="not int; wrap it in Dataset"):
+            join(5)
+    with pytest.raises(InvalidArgument, match=r"Dataset\.zip\(a, b\)"):
+        TWO.zip()
 
 
 @pytest.mark.parametrize("join", [Dataset.concat, Dataset.roundrobin])
