@@ -283,7 +283,7 @@ def slowest_of(stats: Stats) -> Slowest | None:
     own stages, or one that works ahead. If the workers there are busier than their feeder, they are the limit; if the
     feeder mostly waits for what it reads, the question is the same, one section further.
     """
-    if stats.wait is None:
+    if stats.wait is None or stats.given == 0:
         return None
     if stats.wait.share < HARDLY:
         limits = "data is" if stats.loop.pulled is not None else "workers are"
@@ -315,7 +315,7 @@ def _in_stage(stage: StageStats, *, room: bool) -> Slowest:
 
 
 def _amount(stats: Stats) -> str:
-    seconds = stats.seconds if stats.wait is None else stats.wait.first_s + stats.wait.seconds
+    seconds = stats.seconds if stats.wait is None or stats.given == 0 else stats.wait.first_s + stats.wait.seconds
     if stats.given is None:
         return f"{stats.unit} for {_seconds(seconds)}"
     unit = stats.unit if stats.given != 1 else {"batches": "batch"}.get(stats.unit, "sample")
@@ -324,6 +324,8 @@ def _amount(stats: Stats) -> str:
 
 def _waiting(stats: Stats) -> list[str]:
     wait = stats.wait
+    if stats.given == 0:
+        return []  # what was waited for never came
     if wait is None:
         return [f"how long the loop waited is not known: {stats.unit} that are made without workers are not timed"]
     rate = f", then {_number(stats.rate)}/s" if stats.rate is not None else ""

@@ -180,6 +180,8 @@ SERIAL = SectionStats(stages=("source(files)", "map(g)"))
         (run(section(0.04), given=2_004_001),
          ["2,004,001 batches in 10.5 s", "the first after 500 ms, then 200,000/s", "the loop waited 0 % of the time",
           "data is not what limits this loop"]),
+        (run(section(0.0, segment(0.0, 0.0)), given=0), ["0 batches in 11.0 s"]),
+        (Stats(seconds=0.25, loop=section(0.0), given=0, unit="batches"), ["0 batches in 250 ms"]),
         (run(section(9.0, segment(9.0, 0.3, workers=1)), given=1),
          ["1 batch in 10.5 s", "the first after 500 ms", "the loop waited 90 % of the time",
           "slowest: map(f), its 1 worker 30 % busy"]),
