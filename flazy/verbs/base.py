@@ -8,6 +8,7 @@ import inspect
 import math
 import operator
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
@@ -46,6 +47,8 @@ FOREIGN = {
          "num_threads", "processes", "threads", "num_parallel_reads", "parallelism"], WORKERS),
     **dict.fromkeys(["drop_last", "drop_last_batch", "drop_last_if_not_full"],
                     'Flazy says drop_remainder=; of ranks, shard(equal="drop")'),
+    "workers": "verbs on single samples have workers; say map(fn, workers=n) before this one",
+    "pad": "padded_batch(), bucket_batch() and pack() do that",
     "partial": "Flazy says drop_remainder=, the other way round",
     **dict.fromkeys(["collate_fn", "batch_fn"], "Flazy says .batch(n, fn=…)"),
     **dict.fromkeys(["padding_value", "padding_values", "pad_value"], "Flazy says pad="),
@@ -125,7 +128,9 @@ def unknown_keyword(call: str, name: str, known: list[str], foreign: Mapping[str
     """Say what to write instead of a keyword that does not exist."""
     text = f"{call}() has no keyword {name!r}"
     if name in foreign:
-        return f"{text}: {foreign[name]}"
+        ours = re.match(r"Flazy says (\w+)=", foreign[name])
+        elsewhere = ours is not None and ours[1] not in known
+        return f"{text}: {foreign[name]}{', at other verbs than this one' if elsewhere else ''}"
     near = close_matches(name, known)
     return f"{text}: did you mean {near[0]}=?" if near else f"{text}; it has {', '.join(known) or 'none'}"
 
