@@ -12,7 +12,7 @@ from flazy.errors import InvalidArgument, InvalidType
 from flazy.leaves import Padded
 from flazy.verbs.base import at_least
 
-__all__ = ["padded", "per_leaf", "plain_pad", "rising", "sizes_of"]
+__all__ = ["keys_of", "padded", "per_leaf", "plain_pad", "rising", "sizes_of"]
 
 
 def padded(pad: Any, length: Any, multiple_of: Any) -> Padded:
@@ -38,6 +38,17 @@ def plain_pad(pad: Any) -> Any:
     if isinstance(pad, list | np.ndarray):
         raise InvalidType(f"pad must be one value, or a dict or tuple of values by key, not {type(pad).__name__}")
     return pad
+
+
+def keys_of(keys: Iterable[Any] | None) -> tuple[Any, ...] | None:
+    """Give the parts of a sample that were named; a text is one key."""
+    if keys is None:
+        return None
+    if isinstance(keys, str):
+        return (keys,)
+    if not isinstance(keys, Iterable):
+        raise InvalidType(f"keys must be a list of keys, not {keys!r}; say keys=[{keys!r}]")
+    return tuple(keys)
 
 
 def rising(boundaries: Sequence[int]) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ from flazy.leaves import EndToEnd, Packed
 from flazy.plan import nodes
 from flazy.plan.batching import BucketBatch, Pack, Window
 from flazy.plan.functions import unstack
-from flazy.verbs.arguments import padded, per_leaf, plain_pad, rising, sizes_of
+from flazy.verbs.arguments import keys_of, padded, per_leaf, plain_pad, rising, sizes_of
 from flazy.verbs.base import Planned, at_least, callable_named, dtype_of, verb
 
 if TYPE_CHECKING:
@@ -265,8 +265,7 @@ class BatchVerbs(Planned):
         (array([5, 2, 7, 1]), array([0, 3, 4]), array([0., 1.], dtype=float32))
         """
         count, dtype = at_least(1, size, "the batch size"), dtype_of(default_dtype)
-        leaves = EndToEnd(None if keys is None else (keys,) if isinstance(keys, str) else tuple(keys))
-        return self._over(nodes.Batch(self.node, count, dtype, bool(drop_remainder), leaves))
+        return self._over(nodes.Batch(self.node, count, dtype, bool(drop_remainder), EndToEnd(keys_of(keys))))
 
     @verb
     def pack(

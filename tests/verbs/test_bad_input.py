@@ -139,6 +139,7 @@ def test_wrong_value_is_refused(call, message):
         (lambda: Dataset.zip(ONE, [1]), r"not list; wrap it in Dataset"),
         (lambda: Dataset.from_indexed(iter([1])), "__len__ and __getitem__"),
         (lambda: ONE.map(abs, setup=5), r"setup= of map\(\) needs a function, not int"),
+        (lambda: ONE.ragged_batch(2, keys=0), r"keys must be a list of keys, not 0; say keys=\[0\]"),
     ],
 )
 def test_wrong_type_is_refused(call, message):
