@@ -158,7 +158,7 @@ class Dataset(RecordVerbs, StreamVerbs, BatchVerbs, JoinVerbs, Actions, FeedVerb
         raise ImmutableDataset(f"a Dataset is immutable; {name!r} cannot be set, verbs give new datasets")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the plan; the copy counts its own passes."""
+        """Pickle the plan, if its functions can be; the copy counts its own passes."""
         return _unpickle, (self._node,)
 
 

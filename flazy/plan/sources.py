@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from functools import partial
 from itertools import islice, repeat
 from typing import Any
 
@@ -65,13 +66,15 @@ def source_of_columns(columns: Mapping[str, object] | tuple[object, ...]) -> Sou
     pulls = [pull for pull, _, _ in parts]
     steady = {type(part) for part in values} <= _STEADY
 
-    def rows() -> Iterable[Any]:
-        together: Iterator[Any] = _zipped(names, pulls)
-        if named:
-            together = map(dict, map(zip, repeat(names), together))
-        return Steady(together) if steady else together
+    pull = partial(_together, names, pulls, named=named, steady=steady)
+    return Source(pull, ", ".join(spelled), next(iter(lengths.values()), None))
 
-    return Source(rows, ", ".join(spelled), next(iter(lengths.values()), None))
+
+def _together(names: list[Any], pulls: list[Pull], *, named: bool, steady: bool) -> Iterable[Any]:
+    together: Iterator[Any] = _zipped(names, pulls)
+    if named:
+        together = map(dict, map(zip, repeat(names), together))
+    return Steady(together) if steady else together
 
 
 def _zipped(names: list[Any], pulls: list[Pull]) -> Iterator[tuple[Any, ...]]:
@@ -93,17 +96,17 @@ def _column(data: object, name: str = "") -> tuple[Pull, int | None, str]:
         if data.ndim == 0:
             raise InvalidType(f"{name}an array without dimensions cannot be split into samples")
         # Other classes have rows of their own making.
-        rows: Pull = (lambda: Rows(data)) if type(data) is np.ndarray else (lambda: _rows(data))
+        rows: Pull = partial(Rows if type(data) is np.ndarray else _rows, data)
         return rows, len(data), f"array{data.shape} {data.dtype}"
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(data, pandas.DataFrame):
         return _frame(data)
     if callable(data) and not isinstance(data, Iterable):
-        return _called(data), None, name_of(data)
+        return partial(_called, data), None, name_of(data)
     if isinstance(data, Iterator):
         return _once(data), None, type(data).__name__
     if isinstance(data, Iterable):
-        return (lambda: data), _length(data), _short(data)
+        return partial(_given, data), _length(data), _short(data)
     raise InvalidType(
         f"{name}a dataset is made of iterables, arrays or functions that give them, not {type(data).__name__}"
     )
@@ -182,17 +185,18 @@ def _rows(array: np.ndarray[Any, Any]) -> Iterator[Any]:
     return iter(array) if array.ndim == 1 else map(np.ndarray.copy, array)
 
 
-def _called(make: Callable[[], Any]) -> Pull:
-    def pull() -> Iterable[Any]:
-        made = make()
-        if isinstance(made, Iterable):
-            return made
-        if hasattr(made, "__getitem__"):
-            items: Iterator[Any] = iter(made)
-            return items
-        raise InvalidType(f"{name_of(make)}() must give something to iterate, not {type(made).__name__}")
+def _given(data: Iterable[Any]) -> Iterable[Any]:
+    return data
 
-    return pull
+
+def _called(make: Callable[[], Any]) -> Iterable[Any]:
+    made = make()
+    if isinstance(made, Iterable):
+        return made
+    if hasattr(made, "__getitem__"):
+        items: Iterator[Any] = iter(made)
+        return items
+    raise InvalidType(f"{name_of(make)}() must give something to iterate, not {type(made).__name__}")
 
 
 def _once(iterator: Iterator[Any]) -> Pull:
@@ -213,8 +217,11 @@ def _frame(frame: Any) -> tuple[Pull, int | None, str]:
     columns = [*frame.columns]
     if len(set(columns)) < len(columns):
         raise InvalidArgument(f"a data frame needs different names for its columns, not {columns}")
-    pull = lambda: map(dict, map(zip, repeat(columns), frame.itertuples(index=False, name=None)))  # noqa: E731
-    return pull, len(frame), f"DataFrame[{', '.join(map(str, columns))}]"
+    return partial(_frame_rows, columns, frame), len(frame), f"DataFrame[{', '.join(map(str, columns))}]"
+
+
+def _frame_rows(columns: list[Any], frame: Any) -> Iterable[Any]:
+    return map(dict, map(zip, repeat(columns), frame.itertuples(index=False, name=None)))
 
 
 def _length(data: object) -> int | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
 from flazy.errors import InvalidArgument, InvalidType
@@ -116,7 +117,7 @@ def _branch(dataset: Any, call: str) -> nodes.Node:
     if isinstance(dataset, JoinVerbs):
         return dataset.node
     if callable(dataset):
-        return nodes.Lazy(lambda: _made(dataset), name_of(dataset))
+        return nodes.Lazy(partial(_made, dataset), name_of(dataset))
     raise InvalidType(
         f"{call}() joins datasets, or functions that give one, not {type(dataset).__name__}; wrap it in Dataset(…)"
     )

@@ -1,6 +1,7 @@
 """What runs a plan and gives a result; looks that do not use a pass up."""
 
 import copy
+import pickle
 
 import cloudpickle
 import numpy as np
@@ -133,6 +134,35 @@ def test_copy_has_the_same_plan_and_passes_of_its_own(copied):
     assert repr(dataset) == repr(clone)
     assert dataset.epoch(0).list() == clone.list()
     assert dataset.list() == clone.list()
+
+
+def three():
+    return Dataset(range(3))
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        Dataset(range(3)),
+        Dataset(["a", "b"]),
+        Dataset(np.arange(6).reshape(3, 2)),
+        Dataset(list),
+        Dataset(a=[1, 2], b=np.arange(2)),
+        Dataset([1, 2], range(2)),
+        Dataset.from_indexed([1, 2]),
+        Dataset.concat([three, Dataset([7])]),
+        Dataset.zip(a=three(), b=three()),
+        three().map(abs, workers=2, on_error="skip").random_map(pow, seed=1).take(0).shuffle(seed=1).cache(),
+        three().filter(abs).starmap(abs).select("a").cast("int32").take(0).padded_batch(2, pad={"a": 1}).unbatch(),
+        three().map(np.atleast_1d).bucket_batch(len, [2], 2).pack(4).window(1, 3).repeat(2).shard(2, 0).enumerate(),
+    ],
+    ids=repr,
+)
+def test_dataset_can_be_pickled_if_its_functions_can(dataset):
+    clone = pickle.loads(pickle.dumps(dataset))
+
+    assert repr(dataset) == repr(clone)
+    same(dataset.list(), clone.list())
 
 
 def test_subclass_keeps_its_class():
