@@ -14,7 +14,7 @@ import numpy as np
 
 from flazy.errors import InvalidType, MissingExtra
 
-__all__ = ["EXTENDED", "by_name", "dtype_named", "family", "is_extended", "limits"]
+__all__ = ["EXTENDED", "by_name", "dtype_named", "family", "is_extended", "limits", "whole_to"]
 
 # The names of ml_dtypes, with what they are in numpy's letters for kinds; not those of complex numbers, which are new.
 EXTENDED = {
@@ -45,10 +45,20 @@ def family(dtype: np.dtype[Any]) -> str:
 def limits(dtype: np.dtype[Any]) -> tuple[Any, Any]:
     """Give the least and the greatest finite number of a dtype of integers or floats, as Python has them."""
     if family(dtype) == "f":
-        info: Any = importlib.import_module("ml_dtypes") if is_extended(dtype) else np
-        return info.finfo(dtype).min.item(), info.finfo(dtype).max.item()
+        return _finfo(dtype).min.item(), _finfo(dtype).max.item()
     bits = int(dtype.name.removeprefix("u").removeprefix("int"))
     return (0, (1 << bits) - 1) if family(dtype) == "u" else (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+
+
+@lru_cache(maxsize=1024)
+def whole_to(dtype: np.dtype[Any]) -> int:
+    """Give the number up to which a dtype of floats has all whole numbers: 256 for bfloat16, 2**24 for float32."""
+    return 1 << (int(_finfo(dtype).nmant) + 1)
+
+
+def _finfo(dtype: np.dtype[Any]) -> Any:
+    info: Any = importlib.import_module("ml_dtypes") if is_extended(dtype) else np
+    return info.finfo(dtype)
 
 
 @lru_cache(maxsize=64)

@@ -1,7 +1,8 @@
 """The function behind ``cast``: other dtypes for the numbers of a sample, with everything else as it was.
 
-The one rule: what a dtype cannot hold is an error, never another number.  To find it costs little: where the least and
-the greatest number of an array fit, so do those between them.
+The one rule: what a dtype cannot hold is an error, never another number; fractions may be rounded.  To find it costs
+little: where the least and the greatest number of an array fit, so do those between them, except large whole numbers
+in floats.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from flazy.collate import as_array, is_arraylike
-from flazy.dtypes import dtype_named, family, is_extended, limits
+from flazy.dtypes import dtype_named, family, is_extended, limits, whole_to
 from flazy.errors import InvalidArgument, InvalidType, MissingKey
 from flazy.ragged import Ragged
 
@@ -144,15 +145,26 @@ def _misfits(numbers: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[
     """Give the numbers that a dtype cannot hold, rounded or cut to an integer as may be."""
     if numbers.size:
         ends = np.array([numbers.min(), numbers.max()])  # NaN, where there is one, is both
-        if np.isfinite(ends).all() and _fit(ends, dtype).all():
+        if np.isfinite(ends).all() and _fit(ends, dtype).all() and _has_all_between(ends, dtype):
             return numbers[:0]
     misfits: np.ndarray[Any, Any] = numbers[~_fit(numbers, dtype)]
     return misfits
 
 
+def _has_all_between(ends: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> bool:
+    """Say whether a dtype that holds both ends holds all of their dtype between them."""
+    if family(dtype) != "f" or ends.dtype.kind not in "iu":
+        return True
+    return max(-int(ends[0]), int(ends[1])) <= whole_to(dtype)
+
+
 def _fit(numbers: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> Any:
     least, greatest = limits(dtype)
     with np.errstate(all="ignore"):
+        if family(dtype) == "f" and numbers.dtype.kind in "iu":  # a token of 50257 is not one of 50176
+            kept = numbers.astype(dtype).astype(np.float64)
+            same = (kept < int(np.iinfo(numbers.dtype).max) + 1) & (kept.astype(numbers.dtype) == numbers)
+            return (least <= numbers) & (numbers <= greatest) & same
         if family(dtype) == "f":
             kept = numbers.astype(dtype).astype(np.float64)  # of use for NaN and infinities, which not all dtypes have
             endless = np.where(np.isnan(numbers), np.isnan(kept), kept == numbers)

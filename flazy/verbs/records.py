@@ -218,8 +218,9 @@ class RecordVerbs(Planned):
         -----
         Floats are rounded, and cut to integers (1.7 and -0.9 to 1 and 0), as numpy's ``astype`` does. It differs where
         that would give another number without a word: 300 and -1 as uint8, NaN and infinity as any integer, 1e6 as
-        float16, 500 as float8_e4m3fn are errors. What knows how to be an array becomes one, as in `batch`: tensors of
-        PyTorch, images of Pillow. Strings, dates and other objects stay.
+        float16, 500 as float8_e4m3fn are errors; so are whole numbers that would be rounded, as a token 50257 to
+        bfloat16: name what shall be cast, or cast to float32 before. What knows how to be an array becomes one, as in
+        `batch`: tensors of PyTorch, images of Pillow. Strings, dates and other objects stay.
 
         Examples
         --------
