@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import copyreg
 import pathlib
 import traceback
 from dataclasses import dataclass
@@ -140,11 +141,33 @@ def _derived(kind: Any, base: Any) -> Any:
     if not issubclass(base, Exception) or issubclass(base, CONTROL) or base in kind.__mro__:
         return kind
     body = {"__init__": _init, "__str__": _str, "__reduce__": _reduce, "_kind": kind}
-    return type(kind.__name__, (kind, base), {**body, "__module__": kind.__module__, "__doc__": kind.__doc__})
+    body |= {"__module__": kind.__module__, "__doc__": kind.__doc__}
+    meta: Any = type(base)
+    return _registered(meta)(kind.__name__, (kind, base), body)
 
 
-def _init(self: BaseException) -> None:
+@lru_cache(maxsize=256)
+def _registered(meta: Any) -> Any:
+    """Give a type for classes that are made here, since none is found under its name when it is unpickled.
+
+    PyTorch's DataLoader pickles the class of an error in a worker; where that fails, the epoch ends as if it were over.
+    """
+    made = type(meta.__name__, (meta,), {})
+    copyreg.pickle(made, _reduce_class)  # type: ignore[arg-type]  # the stubs know no classes of classes
+    return made
+
+
+def _reduce_class(kind: Any) -> tuple[object, ...]:
+    return _named, (kind._kind, cause_of(kind()).builtin)  # noqa: SLF001 - a class of ours
+
+
+def _named(kind: Any, builtin: str) -> Any:
+    return _derived(kind, getattr(builtins, builtin))
+
+
+def _init(self: BaseException, *args: object) -> None:
     """Leave out the user's ``__init__``, which wants arguments of its own."""
+    self.args = args
 
 
 def _str(self: BaseException) -> str:

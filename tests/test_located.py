@@ -1,5 +1,7 @@
 """What is made of a cause and a place, without any stage."""
 
+import pickle
+
 from flazy.errors import PoisonSample
 from flazy.located import Cause, Place, cause_of, located
 
@@ -35,6 +37,15 @@ def test_class_of_a_located_error_is_made_once():
 
     assert type(one) is type(other)
     assert ("SampleError", "flazy.errors") == (type(one).__name__, type(one).__module__)
+
+
+def test_class_of_a_located_error_travels_as_that_of_the_nearest_builtin():
+    for error in (KeyError("x"), Own(), OwnOSError(2, "x")):
+        kind = type(located(cause_of(error), Place("map(f)", (0,))))
+        loaded = pickle.loads(pickle.dumps(kind))
+
+        assert loaded is type(located(Cause("", "", "", cause_of(error).builtin, None), Place("map(f)", (0,))))
+        assert "Caught" == str(loaded("Caught"))
 
 
 def test_located_poison_stays_poison():

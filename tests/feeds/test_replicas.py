@@ -52,8 +52,19 @@ def loading(dataset, workers, persistent=False, context="fork"):
     )  # fmt: skip
 
 
+def fails_at_ten(x):
+    return {10: None}.get(x, 0) + x
+
+
 # The real loader ----------------------------------------------------------------------------------------
 
+
+@pytest.mark.slow
+def test_error_in_a_worker_of_a_loader_is_raised():
+    loader = loading(Dataset(range(20)).map(fails_at_ten).torch(), 1)
+
+    with pytest.raises(TypeError, match=r"SampleError in DataLoader worker(.|\n)*failed on sample 10:"):
+        list(loader)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
