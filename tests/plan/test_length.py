@@ -95,19 +95,25 @@ STEPS = {
     "map": lambda ds, n: ds.map(same),
     "batch": lambda ds, n: ds.batch(n + 1, drop_remainder=False).map(lambda batch: 0),
     "full batch": lambda ds, n: ds.batch(n + 1).map(lambda batch: 0),
+    "padded batch": lambda ds, n: ds.padded_batch(n + 1).map(lambda batch: 0),
+    "window": lambda ds, n: ds.window(3, n + 1, drop_remainder=False).map(lambda window: 0),
+    "full window": lambda ds, n: ds.window(n + 1, 3).map(lambda window: 0),
+    "shard": lambda ds, n: ds.shard(n + 1, n // 2),
+    "full shard": lambda ds, n: ds.shard(n + 1, n, equal="drop"),
+    "padded shard": lambda ds, n: ds.shard(n + 1, n, equal="pad"),
     "take": lambda ds, n: ds.take(n),
     "skip": lambda ds, n: ds.skip(n),
     "stride": lambda ds, n: ds[:: n + 1],
     "repeat": lambda ds, n: ds.repeat(n),
-    "sample": lambda ds, n: ds.sample(n),
-    "shuffle": lambda ds, n: ds.shuffle(n + 1),
+    "sample": lambda ds, n: ds.sample(n, seed=1),
+    "shuffle": lambda ds, n: ds.shuffle(n + 1, seed=1),
     "concat": lambda ds, n: ds + ds.map(same),
     "roundrobin": lambda ds, n: Dataset.roundrobin([ds, Dataset(range(n))]),
     "zip": lambda ds, n: Dataset.zip(ds, ds).map(lambda pair: pair[0]),
 }
 
 
-@pytest.mark.filterwarnings("ignore:batch")
+@pytest.mark.filterwarnings("ignore:.* dropped all")
 @given(steps=st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 5)), max_size=5))
 def test_known_length_is_the_number_of_samples(steps):
     dataset = TEN
