@@ -127,7 +127,7 @@ def _length(sample: Any, key: str = "") -> int:
         if len(set(lengths.values())) != 1:
             raise BatchError(f"{at(key)}the parts of a sequence must be equally long, not {lengths}")
         return next(iter(lengths.values()))
-    is_array = isinstance(sample, np.ndarray) or is_arraylike(type(sample))
+    is_array = isinstance(sample, np.ndarray) or (is_arraylike(type(sample)) and hasattr(sample, "__len__"))
     if isinstance(sample, list) or (is_array and np.ndim(sample)):
         return len(sample)
     raise BatchError(

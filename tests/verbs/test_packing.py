@@ -115,6 +115,13 @@ def test_full_row_is_given_at_once():
     assert [2, 4] == taken
 
 
+class Image:
+    """It has an array, and no length, as an image of Pillow."""
+
+    pixels = np.zeros(2)
+    __array_interface__ = pixels.__array_interface__
+
+
 @pytest.mark.parametrize(
     ("samples", "options", "message"),
     [
@@ -124,6 +131,7 @@ def test_full_row_is_given_at_once():
         ([{"a": [1], "id": 7}], {}, r"key 'id': pack\(\) needs arrays or lists .*, not int; select\(\) the keys"),
         ([{"a": [1], "id": "x"}], {"split": True}, r"key 'id': pack\(\) needs arrays or lists .*, not str"),
         ([np.array(1)], {}, r"pack\(\) needs arrays or lists .*, not ndarray"),
+        ([Image()], {}, r"pack\(\) needs arrays or lists .*, not Image"),
     ],
 )
 def test_sample_that_cannot_be_packed_is_named(samples, options, message):
