@@ -22,8 +22,8 @@ import numpy as np
 from jax.sharding import Sharding, SingleDeviceSharding
 
 from flazy.dtypes import family
-from flazy.errors import FeedError, InvalidArgument, InvalidType
-from flazy.feeds.passes import Passes
+from flazy.errors import FeedError, InvalidType
+from flazy.feeds.passes import Passes, epoch_of
 
 __all__ = ["JaxDataset", "Put"]
 
@@ -62,9 +62,7 @@ class JaxDataset:
 
     def set_epoch(self, epoch: int) -> None:
         """Let the coming pass be that of ``epoch``, counted from 0: its order, its augmentations."""
-        if epoch < 0:
-            raise InvalidArgument(f"set_epoch() counts from 0, and this is {epoch}")
-        self._coming[0] = int(epoch)
+        self._coming[0] = epoch_of(epoch)
 
 
 class Put:

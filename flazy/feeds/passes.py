@@ -6,14 +6,26 @@ of a pass is run once, so the pass that was opened for that look is the one whic
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
-from flazy.errors import EmptyDataset
+from flazy.errors import EmptyDataset, InvalidArgument, InvalidType
 from flazy.run.runs import Run
 
-__all__ = ["Passes"]
+__all__ = ["Passes", "epoch_of"]
+
+
+def epoch_of(epoch: Any) -> int:
+    """Check what ``set_epoch`` was given: the number of a pass, counted from 0."""
+    try:
+        number = operator.index(epoch)
+    except TypeError:
+        raise InvalidType(f"set_epoch() takes the number of a pass, not {epoch!r}") from None
+    if number < 0:
+        raise InvalidArgument(f"set_epoch() counts from 0, and this is {epoch}")
+    return number
 
 
 class Passes:

@@ -11,8 +11,8 @@ from typing import Any
 import cloudpickle
 from torch.utils.data import IterableDataset, get_worker_info
 
-from flazy.errors import InvalidArgument
 from flazy.feeds.copies import opener
+from flazy.feeds.passes import epoch_of
 from flazy.feeds.replicas import Epochs, Opens
 from flazy.run.runs import Run
 
@@ -69,9 +69,7 @@ class TorchDataset(IterableDataset[Any]):
 
         Trainers call it (Accelerate does), and whoever resumes a training.
         """
-        if epoch < 0:
-            raise InvalidArgument(f"set_epoch() counts from 0, and this is {epoch}")
-        self._epochs.set(int(epoch))
+        self._epochs.set(epoch_of(epoch))
 
 
 def _samples(opened: Callable[[], Run]) -> Generator[Any, None, None]:

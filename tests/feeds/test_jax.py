@@ -179,6 +179,8 @@ def test_each_iteration_is_the_next_pass_and_set_epoch_chooses_it():
     assert [numbers(shuffled.epoch(cycle)) for cycle in (0, 1, 7, 8)] == passes
     with pytest.raises(InvalidArgument, match="counts from 0"):
         dataset.set_epoch(-1)
+    with pytest.raises(InvalidType, match=r"set_epoch\(\) takes the number of a pass, not 1\.5"):
+        dataset.set_epoch(1.5)
 
 
 @pytest.mark.parametrize("sharding", [None, CPU])

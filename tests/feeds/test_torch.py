@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flazy import Dataset
-from flazy.errors import InvalidArgument, SampleError
+from flazy.errors import InvalidArgument, InvalidType, SampleError
 from tests.feeds.test_passes import Source
 
 torch = pytest.importorskip("torch")
@@ -41,6 +41,8 @@ def test_set_epoch_chooses_the_coming_pass():
     assert [numbers(dataset), numbers(dataset)] == [numbers(shuffled.epoch(5)), numbers(shuffled.epoch(6))]
     with pytest.raises(InvalidArgument, match="counts from 0"):
         dataset.set_epoch(-1)
+    with pytest.raises(InvalidType, match=r"set_epoch\(\) takes the number of a pass, not 1\.5"):
+        dataset.set_epoch(1.5)
 
 
 def test_nothing_runs_before_it_is_iterated_and_a_break_ends_the_pass():
