@@ -107,7 +107,7 @@ def answering(foreign: Mapping[str, str]) -> Callable[[Callable[P, R]], Callable
 def _checked(method: Callable[P, R], foreign: Mapping[str, str]) -> Callable[P, R]:
     given = inspect.signature(method).parameters.values()
     parameters = [one for one in given if one.name not in ("self", "cls")]
-    known = [one.name for one in parameters]
+    known = [one.name for one in parameters if one.kind is not one.VAR_POSITIONAL]
     placed = [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
     free = any(one.kind is one.VAR_POSITIONAL for one in parameters)
     most = math.inf if free else len(given) - len(parameters) + len(placed)

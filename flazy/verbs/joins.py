@@ -44,30 +44,30 @@ class JoinVerbs(Planned):
 
     @_Join
     @verb
-    def concat(self: Any, datasets: Any) -> Dataset[Any]:
-        """Give one dataset after the other: ``Dataset.concat([a, b])``, or ``a.concat(b)``, which is ``a + b``.
+    def concat(self: Any, *datasets: Any) -> Dataset[Any]:
+        """Give one dataset after the other: ``Dataset.concat(a, b)``, or ``a.concat(b)``, which is ``a + b``.
 
         Parameters
         ----------
-        datasets
-            A list of datasets, or of functions that give one; such a function is called when its turn comes. Called on
-            a dataset, which is then the first, it may also be a single one.
+        *datasets
+            Datasets, or functions that give one, or one list of them; such a function is called when its turn comes.
+            Called on a dataset, that is the first.
 
         Examples
         --------
         >>> from flazy import Dataset
         >>> a, b = Dataset([1, 2]), Dataset([3])
-        >>> Dataset.concat([a, b]).list(), a.concat(b).list()
-        ([1, 2, 3], [1, 2, 3])
+        >>> Dataset.concat(a, b).list(), Dataset.concat([a, b]).list(), a.concat(b).list()
+        ([1, 2, 3], [1, 2, 3], [1, 2, 3])
         """
         return _joined(self, nodes.Concat(_branches(self, datasets, "concat")))
 
     @_Join
     @verb
-    def roundrobin(self: Any, datasets: Any) -> Dataset[Any]:
+    def roundrobin(self: Any, *datasets: Any) -> Dataset[Any]:
         """Give one sample of each dataset in turn, until all are exhausted; one that ends drops out.
 
-        ``Dataset.roundrobin([a, b])`` is ``a.roundrobin(b)``; ``datasets`` are those of `concat`.
+        ``Dataset.roundrobin(a, b)`` is ``a.roundrobin(b)``; ``datasets`` are those of `concat`.
         """
         return _joined(self, nodes.RoundRobin(_branches(self, datasets, "roundrobin")))
 
@@ -86,7 +86,7 @@ class JoinVerbs(Planned):
             raise InvalidArgument("zip() of a dataset that has no name with some that have: Dataset.zip(a=…, b=…)")
         if bool(datasets) == bool(named):
             raise InvalidArgument("zip() takes datasets, or named datasets, and at least one: Dataset.zip(a, b)")
-        branches = _branches(self, [*(datasets or named.values())], "zip")
+        branches = _branches(self, datasets or tuple(named.values()), "zip")
         return _joined(self, nodes.Zip(branches, tuple(named) if named else None))
 
     def __add__(self, other: Any) -> Dataset[Any]:
@@ -104,13 +104,11 @@ def _joined(on: Any, node: nodes.Node) -> Dataset[Any]:
     return cast("Dataset[Any]", cls._of(node))
 
 
-def _branches(on: Any, datasets: Any, call: str) -> tuple[nodes.Node, ...]:
-    first = [on] if isinstance(on, JoinVerbs) else []
-    if isinstance(datasets, JoinVerbs) or not isinstance(datasets, Iterable):
-        if not first:
-            raise InvalidType(f"{call}() takes a list of datasets: Dataset.{call}([a, b])")
-        datasets = [datasets]
-    return tuple([_branch(dataset, call) for dataset in [*first, *datasets]])
+def _branches(on: Any, datasets: tuple[Any, ...], call: str) -> tuple[nodes.Node, ...]:
+    if len(datasets) == 1 and isinstance(datasets[0], Iterable) and not isinstance(datasets[0], JoinVerbs):
+        datasets = tuple(datasets[0])
+    first = (on,) if isinstance(on, JoinVerbs) else ()
+    return tuple([_branch(dataset, call) for dataset in (*first, *datasets)])
 
 
 def _branch(dataset: Any, call: str) -> nodes.Node:
