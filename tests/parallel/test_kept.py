@@ -56,7 +56,7 @@ def test_ten_thousand_arrays_that_are_kept_and_changed_are_independent(monkeypat
     weight = sum(array.nbytes for array in kept) / MEBIBYTE
 
     assert resident("RssShmem") - shared < 210
-    assert resident("RssAnon") - private < weight - 100  # a third of it is not private
+    assert resident("RssAnon") - private < weight - 150 + 100  # so much is not private, and 64 MiB were under way
     for i, array in enumerate(kept):
         expected = stamped(2**32 - 1 - i) if i % 3 == 0 else stamped(i)
         if i % 3 == 1:
