@@ -60,11 +60,14 @@ def fails_at_ten(x):
 
 
 @pytest.mark.slow
-def test_error_in_a_worker_of_a_loader_is_raised():
+def test_error_in_a_worker_of_a_loader_is_raised(monkeypatch):
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.1)  # for which it waits for the worker
     loader = loading(Dataset(range(20)).map(fails_at_ten).torch(), 1)
 
     with pytest.raises(TypeError, match=r"SampleError in DataLoader worker(.|\n)*failed on sample 10:"):
         list(loader)
+    gc.collect()  # the error's frames hold the loader's iterator, and so its worker
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
