@@ -142,7 +142,8 @@ class SampleError(FlazyError):
 
     The error that is raised also derives from the class of the user's exception where that is safe,
     so that ``except FileNotFoundError`` goes on working; ``__cause__`` is that exception where it
-    could be carried here.
+    could be carried here. The message says what the function was called with, in at most 80 characters: paths, text and
+    numbers as they are, arrays by dtype and shape; nothing of other objects, and nothing of what a flatmap was given.
 
     Attributes
     ----------

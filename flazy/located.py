@@ -10,20 +10,28 @@ from __future__ import annotations
 import builtins
 import contextlib
 import copyreg
+import itertools
 import pathlib
 import traceback
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from flazy.errors import SampleError, SourceError
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Cause", "Place", "cause_of", "located", "placed", "spell_address"]
+__all__ = ["Cause", "Place", "brief", "cause_of", "located", "placed", "spell_address"]
 
 LONGEST_TEXT = 64 * 1024
+LONGEST_BRIEF = 80  # characters that are said of a function's input
+DEEPEST, MOST = 2, 8  # containers in containers, and parts of one, that are spelled there
+EXACT_BITS = 256
+NUMBERS = frozenset({int, float, bool, complex, type(None)})
+PATHS = frozenset({pathlib.PosixPath, pathlib.PurePosixPath, pathlib.WindowsPath, pathlib.PureWindowsPath})
 OURS = str(pathlib.Path(__file__).parent / "_")[:-1]  # with the separator: ``flazy-demo`` beside it is the user's
 GENERATED = "<flazy kernel>"
 
@@ -64,11 +72,49 @@ class Cause:
     error: BaseException | None
 
 
-def cause_of(error: BaseException) -> Cause:
-    """Describe an exception; never fails, whatever its ``__str__`` does."""
+def cause_of(error: BaseException, said: str = "") -> Cause:
+    """Describe an exception; never fails, whatever its ``__str__`` does.
+
+    ``said`` tells what the function was called with, as `brief` spells it.
+    """
     kind = type(error)
     builtin = next(base.__name__ for base in kind.__mro__ if base.__module__ == "builtins")
-    return Cause(kind.__qualname__, _message(error), _traceback(error), builtin, error)
+    message = _message(error)
+    if said:
+        message = f"{message} (called with {said})" if message else f"(called with {said})"
+    return Cause(kind.__qualname__, message, _traceback(error), builtin, error)
+
+
+def brief(value: Any) -> str:
+    """Spell a function's input for a message, in a line: paths, text and numbers, of arrays what they are.
+
+    Nothing of others is called, not even ``__repr__``: the names of their classes must do, and alone say nothing.
+    """
+    try:
+        text = _brief(value, DEEPEST)
+    except Exception:  # noqa: BLE001 - another thread may change a dict, and nothing may hide the error itself
+        return ""
+    return "" if text.startswith("<") else text if len(text) <= LONGEST_BRIEF else f"{text[: LONGEST_BRIEF - 2]} …"
+
+
+def _brief(value: Any, depth: int) -> str:
+    kind = type(value)
+    if kind is str or kind is bytes or kind in PATHS:
+        return repr((value if kind not in PATHS else str(value))[:LONGEST_BRIEF])
+    if kind in NUMBERS and (kind is not int or value.bit_length() <= EXACT_BITS):
+        return repr(value)
+    if kind is np.ndarray:
+        return f"{value.dtype} array of shape {value.shape}"
+    if isinstance(value, np.number | np.bool_) and kind.__module__ == "numpy":
+        return repr(value.item())
+    if kind is dict and depth:
+        parts = [f"{_brief(key, 0)}: {_brief(part, depth - 1)}" for key, part in itertools.islice(value.items(), MOST)]
+        return f"{{{', '.join(parts)}{', …' * (len(value) > MOST)}}}"
+    if (kind is tuple or kind is list) and depth:
+        parts = [_brief(part, depth - 1) for part in value[:MOST]]
+        text = f"{', '.join(parts)}{', …' * (len(value) > MOST)}"
+        return f"[{text}]" if kind is list else f"({text}{',' * (len(value) == 1)})"
+    return f"<{kind.__qualname__}>"
 
 
 def located(cause: Cause, place: Place, kind: type[Located] = SampleError) -> Located:

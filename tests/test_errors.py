@@ -369,7 +369,7 @@ def test_message_of_a_hundred_megabytes_is_cut():
 
 def test_exception_without_a_text_is_named_all_the_same():
     assert "BadStr: <its __str__ raised RuntimeError>" in str(caught(THREE.map(raising(BadStr()))))
-    assert str(caught(THREE.map(raising(IndexError())))).endswith("sample 1: IndexError")
+    assert str(caught(THREE.map(raising(IndexError())))).endswith("sample 1: IndexError: (called with 1)")
 
 
 def test_error_and_frames_do_not_hold_each_other():

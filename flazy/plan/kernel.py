@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, MutableSeque
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from flazy.located import brief
 from flazy.plan.guard import Refusal, guarded
 from flazy.plan.loops import (
     INDEX,
@@ -168,6 +169,10 @@ class Kernel:
         """Give the op whose function ran at a line of the generator; that of a ``setup=`` is the one it is for."""
         return self.op_of_line.get(line, OUTSIDE) if self._setting_up is None else self._setting_up
 
+    def calls_with_last(self, op: int) -> bool:
+        """Say whether an op that fails does so on the last value; a flatmap may have given others since."""
+        return op >= 0 and self._setting_up is None and self.ops[op].kind != "flatmap"
+
     def name_of(self, op: int) -> str:
         """Name an op that has failed, for messages."""
         return f"{'setup of ' if self._setting_up is not None else ''}{self.ops[op].name}"
@@ -233,8 +238,12 @@ class Cursor:
         """Give the cycle of the present input."""
         raise NotImplementedError
 
-    def locate(self, op: int, error: BaseException) -> BaseException:
-        """Make the error that leaves the kernel; ``op`` is the index of the op, or `UPSTREAM`."""
+    def locate(self, op: int, error: BaseException, said: str) -> BaseException:
+        """Make the error that leaves the kernel.
+
+        ``op`` is the index of the op, or `UPSTREAM`; ``said`` tells what its function was called with, where that is
+        known.
+        """
         raise NotImplementedError
 
     def address(self, depth: int) -> Address:
@@ -263,8 +272,8 @@ class Cursor:
         """Say whether an exception is not the function's."""
         return False
 
-    def failed(self, error: BaseException) -> BaseException:
-        """Give what the user sees of an exception that passed through the generator.
+    def failed(self, error: BaseException, value: Any) -> BaseException:
+        """Give what the user sees of an exception that passed through the generator, where ``value`` was the last.
 
         It is raised there, since a frame that raises what it holds would be kept, with all samples and iterators in
         the frames below it, until the next garbage collection.
@@ -273,7 +282,7 @@ class Cursor:
         op = self.kernel.op_at(trace.tb_lineno if trace else 0)
         if op == OUTSIDE:
             return error
-        made = self.locate(op, error)
+        made = self.locate(op, error, brief(value) if self.kernel.calls_with_last(op) else "")
         if made is not error and made.__cause__ is None:
             made.__cause__ = error
         return made

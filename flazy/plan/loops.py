@@ -101,7 +101,7 @@ class _Source:
             self._note(inner)
         self._indent = 4
         self._write("except BaseException as error:")
-        self._write("    raise at.failed(error)")
+        self._write("    raise at.failed(error, v)")
 
     def _write(self, text: str, op: int = OUTSIDE) -> None:
         self.lines.append(" " * self._indent + text)
@@ -120,6 +120,7 @@ class _Source:
     def _head(self, *, count: bool) -> None:
         depth = flatmaps_of(self._shape)
         self._write("".join(f"f{number}, " for number in range(len(self._shape))) + "= functions")
+        self._write("v = None")
         if depth:
             self._write("o = at.offsets")
         if count:

@@ -38,14 +38,14 @@ class LocalCursor(Cursor):
         """Let Ctrl-C pass."""
         return isinstance(error, KeyboardInterrupt)
 
-    def locate(self, op: int, error: BaseException) -> BaseException:
+    def locate(self, op: int, error: BaseException, said: str) -> BaseException:
         """Locate a user's error; Ctrl-C and what was located upstream pass."""
         if self.passes(error):
             return error
         if op == UPSTREAM:
             return self.upstream.failed(error) if isinstance(self.upstream, SourceStage) else error
         place = Place(self.kernel.name_of(op), self.address(self.depth(op)), self.upstream.cycle)
-        return located(cause_of(error), place)
+        return located(cause_of(error, said), place)
 
 
 class ChainStage(Stage):

@@ -34,12 +34,15 @@ Record = MutableSequence[int] | memoryview
 class KernelError(Exception):
     """A user's function failed: which one, on which input; leaves the kernel and no further."""
 
-    def __init__(self, stage: str, index: int, offsets: tuple[int, ...], cause: BaseException) -> None:
+    def __init__(
+        self, stage: str, index: int, offsets: tuple[int, ...], cause: BaseException, said: str = ""
+    ) -> None:
         super().__init__(stage, index, offsets)
         self.stage = stage
         self.index = index
         self.offsets = offsets
         self.cause = cause
+        self.said = said
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +104,11 @@ class WorkerCursor(Cursor):
         """Give the cycle of the task."""
         return self.origin.cycle
 
-    def locate(self, op: int, error: BaseException) -> BaseException:
+    def locate(self, op: int, error: BaseException, said: str) -> BaseException:
         """Stop the kernel, with the place."""
         if op == UPSTREAM:
             return error
-        return KernelError(self.kernel.name_of(op), self.index, tuple(self.offsets[: self.depth(op)]), error)
+        return KernelError(self.kernel.name_of(op), self.index, tuple(self.offsets[: self.depth(op)]), error, said)
 
 
 class Work:
@@ -315,9 +318,11 @@ def idle(record: Record) -> None:
 
 
 def _failure(error: KernelError) -> Failure:
-    cause = cause_of(error.cause)
+    cause = cause_of(error.cause, error.said)
     where = (error.stage, error.index, error.offsets)
     trace = cause.traceback
     if isinstance(error.cause, PoisonSample | SampleTimeout):
         trace = error.cause.traceback or trace
+        if error.said and not error.cause.stage:
+            error.cause.args = (f"{error.cause} (called with {error.said})",)
     return Failure(*where, cause.name, cause.message, trace, cause.builtin, cause.error)

@@ -162,6 +162,7 @@ def test_sample_that_kills_its_worker_is_named_after_everything_before_it(how, o
     assert isinstance(error, PoisonSample)
     assert ("map(run)", (23,)) == (error.stage, error.address)
     assert reason in str(error)
+    assert "(called with 23)" in str(error)
 
 
 def test_stack_of_a_crash_is_part_of_the_error(capfd):

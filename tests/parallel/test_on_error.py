@@ -27,6 +27,16 @@ others = st.tuples(st.sampled_from(["map", "filter", "flatmap", "random map", "m
 trees = st.tuples(st.integers(0, 25), st.lists(forgiving | forgiving | others, min_size=1, max_size=3))
 
 
+def fails_on_seven(x, *_rest):
+    if str(x) == "7":
+        raise ValueError("seven")
+    return x
+
+
+def paired(x):
+    return x, "a"
+
+
 def run(dataset):
     """Give the samples, and what was left out."""
     with warnings.catch_warnings():
@@ -338,3 +348,25 @@ class KillsElsewhere:
 def die_unless_at(home):
     if os.getpid() != home:
         os._exit(7)
+
+
+CALLED = {
+    "map": lambda ds, where: ds.map(fails_on_seven, workers=where),
+    "behind another": lambda ds, where: ds.map(str, workers=where).map(fails_on_seven, workers=where),
+    "filter": lambda ds, where: ds.filter(fails_on_seven, workers=where),
+    "starmap": lambda ds, where: ds.map(paired, workers=where).starmap(fails_on_seven, workers=where),
+    "random map": lambda ds, where: ds.random_map(fails_on_seven, seed=1, workers=where),
+    "behind a flatmap": lambda ds, where: ds.flatmap(paired, workers=where).map(fails_on_seven, workers=where),
+    "retry": lambda ds, where: ds.map(fails_on_seven, workers=where, on_error=Retry(2)),
+}
+
+
+@wheres
+def test_error_tells_what_its_function_was_called_with(where):
+    for name, made in CALLED.items():
+        with pytest.raises(ValueError, match=r"seven") as caught:
+            made(Dataset(range(9)), where).list()
+        first = str(caught.value).splitlines()[0]
+        value = {"behind another": "'7'", "starmap": "(7, 'a')"}.get(name, "7")
+
+        assert first.endswith(f": ValueError: seven (called with {value})"), (name, first)

@@ -69,7 +69,7 @@ def test_hung_function_is_named_with_its_stack_after_everything_before_it(how):
     assert ("map(hang)", (37,), 0, 0.4) == (error.stage, error.address, error.cycle, error.seconds)
     assert f"in {how.__name__}" in error.traceback
     assert error.traceback in str(error)
-    text = r"map\(hang\) failed on sample 37: it ran for longer than 0\.4 s, in worker process \d+\n"
+    text = r"map\(hang\) failed on sample 37: it ran for longer than 0\.4 s, in worker process \d+ \(called with 37\)\n"
     assert re.match(text, str(error))
 
 

@@ -21,7 +21,7 @@ class At(Cursor):
     def cycle(self):
         return 3
 
-    def locate(self, op, error):
+    def locate(self, op, error, said):
         return Place(op, self.address(self.depth(op)), error)
 
 
