@@ -99,7 +99,7 @@ def _tensor_at(key: str, array: np.ndarray[Any, Any]) -> Any:
         return tensor_of(array)
     except TypeError:
         at = f"key {key[1:-1] if key.count('[') == 1 else key}: " if key else ""
-        what = f"a {'masked ' * isinstance(array, np.ma.MaskedArray)}array of dtype {array.dtype}"
+        what = f"{'a masked' if isinstance(array, np.ma.MaskedArray) else 'an'} array of dtype {array.dtype}"
         raise InvalidType(
             f"{at}PyTorch has no tensor for {what}; change it in a map(), or leave it out with select()"
         ) from None
