@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import grain
+from absl import flags
 
 from benchmarks.workloads import Workload
+
+flags.FLAGS.mark_as_parsed()  # where JAX is installed too, Grain asks for a flag of its own
 
 SIZES = {"tiny": 4096, "tiny_batch": 32, "dict_small": 128, "cpu": 1, "filter_flatmap": 4096}
 AHEAD = {"tiny": 8, "tiny_batch": 8, "dict_small": 8, "filter_flatmap": 8, "image": 16, "cpu": 4}
