@@ -8,6 +8,9 @@ What tells one epoch from another: the workers of one have the same base seed, w
 begins once.  So a worker joins the first pass that was begun with its base seed and has no worker of its number yet;
 where there is none, it begins one.  That holds for workers that live on, too, whose base seed stays the same, and
 where a program seeds PyTorch anew for each epoch.
+
+All this is among the workers of one process.  Ranks that were spawned or forked with the dataset have the file, too,
+and each of them counts for itself there, with its workers.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ __all__ = ["Epochs", "Opens"]
 log = logging.getLogger("flazy")
 
 MOST_BEGUN = 64  # passes that are remembered; a worker that is more behind is not to be expected
+MOST_LOADERS = 256  # processes that load, of those that have the file
 BYTES = 1 << 20
 
 
@@ -53,8 +57,8 @@ class Epochs:
 
     Notes
     -----
-    May be called from any thread and process.  Pickled for a process that is being spawned it is the same one there;
-    other copies count for themselves.
+    May be called from any thread and process.  Workers of a loader count with the process that ``loader`` names, where
+    they have the file: by a fork, or pickled for a process that is being spawned.  Everybody else counts for himself.
     """
 
     def __init__(self, coming: list[int], fd: int | None = None) -> None:
@@ -68,9 +72,12 @@ class Epochs:
         with self._locked() as state:
             return self._begun(state)
 
-    def join(self, base_seed: int, workers: int, worker: int) -> int:
-        """Give the number of the pass that a worker of a loader is to take part in, once for each time it iterates."""
-        with self._locked() as state:
+    def join(self, base_seed: int, workers: int, worker: int, loader: int | None = None) -> int:
+        """Give the number of the pass that a worker of a loader is to take part in, once for each time it iterates.
+
+        ``loader`` is the process whose worker it is; None, this one.
+        """
+        with self._locked(loader) as state:
             for entry in state["begun"]:
                 if entry[:2] == [base_seed, workers] and not entry[3] >> worker & 1:
                     break
@@ -81,13 +88,13 @@ class Epochs:
             return int(entry[2])
 
     def set(self, cycle: int) -> None:
-        """Let the coming pass be that of ``cycle``, in all processes."""
+        """Let the coming pass be that of ``cycle``, here and in workers."""
         with self._locked() as state:
             self._coming[0] = self._synced = state["coming"] = cycle
 
-    def warn_of(self, processes: int) -> None:
+    def warn_of(self, processes: int, loader: int | None = None) -> None:
         """Say once that loader and pipeline have worker processes."""
-        with self._locked() as state:
+        with self._locked(loader) as state:
             if processes and not state["warned"]:
                 state["warned"] = True
                 log.warning(
@@ -104,16 +111,18 @@ class Epochs:
         return cycle
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[dict[str, Any]]:
-        """Give what all processes know, to be changed.  The system's lock ends with its process, however that ends."""
+    def _locked(self, loader: int | None = None) -> Iterator[dict[str, Any]]:
+        """Give what a loader and its workers know, to be changed.  The lock ends with its process, however it ends."""
         with _turns:  # for the system's lock does not keep the threads of a process apart
             fcntl.lockf(self._fd, fcntl.LOCK_EX)
             try:
                 text = os.pread(self._fd, BYTES, 0).decode()
-                new = {"coming": self._coming[0], "begun": [], "warned": False}
-                state = json.JSONDecoder().raw_decode(text)[0] if text else new
-                yield state
-                os.pwrite(self._fd, json.dumps(state).encode() + b"\n", 0)  # what was longer before is not read
+                table = json.JSONDecoder().raw_decode(text)[0] if text else {}
+                whose = str(os.getpid() if loader is None else loader)
+                table[whose] = table.pop(whose, None) or {"coming": self._coming[0], "begun": [], "warned": False}
+                yield table[whose]
+                kept = dict([*table.items()][-MOST_LOADERS:])
+                os.pwrite(self._fd, json.dumps(kept).encode() + b"\n", 0)  # what was longer before is not read
             finally:
                 fcntl.lockf(self._fd, fcntl.LOCK_UN)
 

@@ -5,6 +5,7 @@ The tensors are made in the plan (``tensors.py``, ``copies.py``); here are the p
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -46,8 +47,10 @@ class TorchDataset(IterableDataset[Any]):
         if worker is None:
             return _samples(lambda: self._open_at(self._epochs.take()))
         # Now: a worker has begun when the loader makes its iterator.
-        cycle = self._epochs.join(worker.seed - worker.id, worker.num_workers, worker.id)
-        self._epochs.warn_of(self._open_at.processes)
+        loader = multiprocessing.parent_process()
+        pid = None if loader is None else loader.pid
+        cycle = self._epochs.join(worker.seed - worker.id, worker.num_workers, worker.id, pid)
+        self._epochs.warn_of(self._open_at.processes, pid)
         return _samples(lambda: self._open_at(cycle, worker.num_workers, worker.id))
 
     def __len__(self) -> int:

@@ -3,6 +3,7 @@
 import copy
 import gc
 import logging
+import multiprocessing
 import os
 import pickle
 import threading
@@ -196,12 +197,46 @@ def test_workers_of_workers_give_the_same_and_end_with_them(tmp_path):
     assert "num_workers=0 is enough" in said[0]
 
 
+def passes(dataset, workers, results):
+    """Be a rank: give two passes over its part."""
+    torch.manual_seed(0)  # as programs do: then the loaders of all ranks draw one base seed
+    loader = loading(dataset, workers) if workers else dataset
+    results.put([spelled(loader) for _ in range(2)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ranks_that_were_given_the_dataset_count_their_passes_each_for_itself(workers):
+    dataset = batches().torch()
+    spelled(dataset)
+    results = multiprocessing.get_context("fork").SimpleQueue()
+    ranks = [multiprocessing.get_context("fork").Process(target=passes, args=(dataset, workers, results)) for _ in "ab"]
+    for rank in ranks:
+        rank.start()
+    found = [results.get() for _ in ranks]
+    for rank in ranks:
+        rank.join()
+    results.close()
+
+    assert [expected(batches(), 1, 2)] * 2 == found
+    assert expected(batches(), 1) == [spelled(dataset)]
+
+
 # How they agree -----------------------------------------------------------------------------------------
 
 
 def replica(epochs, seen=0):
     """Give what another process has of the same table."""
     return Epochs([seen], os.dup(epochs._fd))
+
+
+def test_each_loader_has_passes_of_its_own():
+    here = Epochs([2])
+    one, there = replica(here, seen=2), replica(here, seen=2)
+
+    assert [2, 2] == [one.join(11, 2, 0, 4711), there.join(11, 2, 0, 4712)]
+    assert [2, 3] == [there.join(11, 2, 1, 4711), there.join(12, 2, 0, 4712)]
+    assert 2 == here.take()
 
 
 def test_workers_of_one_iteration_join_the_same_pass():
