@@ -160,7 +160,7 @@ class Wanted:
             indices = nodes.Transform(indices, fetched.Grouped(self.size, drop_last=self.drop_last), "batch")
         batched = self.size is not None or listed
         fetch = fetched.Fetch(self.dataset, self._collate(fetched, batched=batched), batched=batched)
-        made = nodes.RandomMap(indices, fetch, type(self.dataset).__name__, self.where, seed=self.seed)
+        made = nodes.Load(indices, fetch, type(self.dataset).__name__, self.where, seed=self.seed)
         return nodes.Map(made, emptied.restored, "restore")
 
     def streams(self) -> Node:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from flazy.feeds.tensors import moved
 from flazy.run.pinned import Pinned
 
 __all__ = ["ENGINES", "Copies", "Departures", "arrive", "depart", "opener"]
+
+
+log = logging.getLogger("flazy")
 
 
 class Copies(Protocol):
@@ -219,15 +223,16 @@ def opener(call: str, device: Any, *, pin_memory: bool) -> Callable[[], Departur
     InvalidType
         For what names no device.
     InvalidArgument
-        For a device that is not there, and for locked memory where no device could read it.
+        For a device that is not there.
     """
     chosen = None if device is None else _device(call, device)
     if chosen is not None and chosen.type != "cpu":
         return functools.partial(_departures, functools.partial(ENGINES.get(chosen.type, _plain), chosen))
     if not pin_memory:
         return None
-    if not torch.cuda.is_available():
-        raise InvalidArgument(f"pin_memory=True of {call}() needs a GPU, which reads locked memory; PyTorch finds none")
+    if not torch.cuda.is_available():  # as where the program is tried out before it goes to its GPU
+        log.info("pin_memory=True of %s() changes nothing: PyTorch finds no GPU that would read locked memory", call)
+        return None
     locked = functools.partial(_locked_beside, device=torch.cuda.current_device())
     return functools.partial(_departures, functools.partial(PlainCopies, locked))
 

@@ -20,7 +20,7 @@ from flazy.plan.where import Where
 
 __all__ = [
     "Batch", "Cache", "Cast", "Concat", "Enumerate", "Epoch", "Fetch", "Filter", "FlatMap", "ForEach", "Join",
-    "Lazy", "Map", "Node", "Pick", "Prefetch", "Progress", "RandomMap", "RecordNode", "Repeat", "RoundRobin",
+    "Lazy", "Load", "Map", "Node", "Pick", "Prefetch", "Progress", "RandomMap", "RecordNode", "Repeat", "RoundRobin",
     "Sample", "Serial", "Shard", "Shuffle", "Skip", "Source", "StarMap", "StreamNode", "Stride", "Take",
     "Transform", "Unbatch", "Zip", "spine_of", "subplans",
 ]  # fmt: skip
@@ -167,6 +167,13 @@ class RandomMap(RecordNode):
     seed: int = 0
     seed_globals: bool = True
     drawn: bool = False  # the seed, when the dataset was made: another process has another
+
+
+@node
+class Load(RandomMap):
+    """The same, with the items of another library's dataset."""
+
+    verb: ClassVar[str] = "loader"
 
 
 @node

@@ -89,7 +89,7 @@ class FeedVerbs(Planned):
             a number it is the device that is the current one now.
         pin_memory
             Give tensors in locked (pinned) memory, for copies of your own, ``batch.to(device, non_blocking=True)``.
-            With a device it changes nothing.
+            With a device it changes nothing, nor where there is no GPU.
         prefetch
             How many samples are copied ahead, by a thread; at least 1. 2, the default, hides the copy of one batch and
             the unevenness of the next. Without a device and without ``pin_memory`` nothing is copied, and this

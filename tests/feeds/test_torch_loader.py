@@ -175,7 +175,7 @@ def test_failing_sample_is_named(options):
         list(loader(Indexed(datasets.failing), **options))
 
     assert isinstance(caught.value, SampleError)
-    assert "random_map(Indexed) failed on sample" in str(caught.value)
+    assert "loader(Indexed) failed on sample" in str(caught.value)
     assert ["This was dataset[7]."] == caught.value.__cause__.__notes__
 
 
@@ -192,7 +192,7 @@ def test_what_cannot_be_collated_is_the_error_of_pytorch():
 def test_dataset_that_cannot_travel_is_refused_before_anything_starts():
     loaded = loader(Indexed(threading.Lock().acquire), workers=2)
 
-    with pytest.raises(UnserializableFunction, match=r"random_map\(Indexed\).*lock"):
+    with pytest.raises(UnserializableFunction, match=r"loader\(Indexed\).*lock"):
         next(iter(loaded))
 
 
