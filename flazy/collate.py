@@ -292,8 +292,11 @@ def _listed(row: list[Any], default_dtype: DTypeLike | None, key: str) -> Any:
         ) from None
     except Exception as error:  # parts may be tensors
         raise BatchError(f"{at(key)}a list of which numpy makes no array: {type(error).__name__}: {error}") from error
-    if array.dtype.kind in "biuf" and set(map(type, _leaves(row))) <= NUMBERS:
+    kinds = set(map(type, _leaves(row))) if array.dtype.kind in "biufO" else set()
+    if array.dtype.kind in "biuf" and kinds <= NUMBERS:
         return _numbers(list(_leaves(row)), default_dtype, key).reshape(array.shape)
+    if type(None) in kinds and kinds & NUMBERS:
+        raise BatchError(f"{at(key)}a list with None beside numbers is no array of numbers; fill it in a map() before")
     return array
 
 

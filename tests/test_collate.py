@@ -171,6 +171,7 @@ def test_integers_are_exact_or_refused(rows):
         ([(np.zeros(1),), (np.zeros(2),)], r"key 0: .*\(1,\).*\(2,\)"),
         ([[1], [1, 2]], r"different shapes.*\(1,\).*\(2,\)"),
         ([[[1], [1, 2]]], "a list of parts that differ in length"),
+        ([{"x": [None, 1]}, {"x": [2, 3]}], "key 'x': a list with None beside numbers"),
         ([{"a": 1}, {"b": 1}], "sample 1 of the batch and sample 0 differ in the keys 'a', 'b'"),
         ([{"a": 1}, 1], "sample 1 of the batch is a int, sample 0 a dict"),
         ([1, {"a": 1}], "different kinds: int .* and dict"),

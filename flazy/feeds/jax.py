@@ -108,7 +108,8 @@ def _shardings(spec: Any) -> Any:
         return SingleDeviceSharding(spec)
     if spec is None or isinstance(spec, Sharding):
         return spec
-    found = type(spec).__name__
+    hint = f": jax.devices({spec!r})[0] is one" if isinstance(spec, str) else ""
+    found = f"{type(spec).__name__}{hint}"
     raise InvalidType(f"sharding= of jax() takes a device, a jax.sharding.Sharding or a structure of them, not {found}")
 
 
