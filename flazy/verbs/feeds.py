@@ -240,7 +240,8 @@ class FeedVerbs(Planned):
         with fewer steps than it has batches) goes on in the next epoch, and in the next ``fit``. After the last one
         close it: ``with dataset.keras(100) as training: model.fit(training, epochs=5)``. On PyTorch and JAX it is
         closed with the object, too; on TensorFlow, Keras keeps the object until the program ends. An epoch that is
-        broken off is not gone on with: what begins next begins with a new pass.
+        broken off is not gone on with: what begins next begins with a new pass. (On TensorFlow, whose thread asks
+        ahead, take a new ``dataset.keras()`` for it: that thread may still ask for a batch.)
 
         Batches stay numpy arrays; for PyTorch, where Keras would copy those, they are tensors over the same memory. On
         TensorFlow alone, `tensorflow` is the other way.

@@ -150,7 +150,9 @@ def test_exception_of_a_callback_leaves_nothing_and_the_next_fit_begins_anew():
         model.fit(data, verbose=0, callbacks=[again := Counted()])
 
     assert ([3], [6]) == (counted.epochs, again.epochs)
-    assert (first + 1, first + 1) == (source.started, source.left)
+    assert source.started == source.left
+    # TensorFlow's thread may ask for one more batch of the first fit as the second begins, which then begins anew.
+    assert first + 1 <= source.started <= first + 2
 
 
 def test_stop_in_an_epoch_closes_with_the_block():
