@@ -40,6 +40,7 @@ __all__ = [
     "is_arraylike",
     "is_settled",
     "is_uniform",
+    "rebuilt",
     "shape_of",
     "two",
     "type_of",
@@ -191,7 +192,7 @@ def shape_of(sample: Any) -> Any:
     if isinstance(sample, Mapping):
         return {key: shape_of(part) for key, part in sample.items()}
     if isinstance(sample, tuple):
-        return _rebuilt(sample, [shape_of(part) for part in sample])
+        return rebuilt(sample, [shape_of(part) for part in sample])
     if isinstance(sample, np.ndarray | list) or is_arraylike(type(sample)):
         return tuple(np.shape(sample))  # a tensor's is of a class of its own
     return ()
@@ -202,7 +203,7 @@ def type_of(sample: Any) -> Any:
     if isinstance(sample, Mapping):
         return {key: type_of(part) for key, part in sample.items()}
     if isinstance(sample, tuple):
-        return _rebuilt(sample, [type_of(part) for part in sample])
+        return rebuilt(sample, [type_of(part) for part in sample])
     return sample.dtype if isinstance(sample, np.ndarray) else type(sample)
 
 
@@ -210,7 +211,8 @@ def _structured(kind: type) -> bool:
     return issubclass(kind, Mapping | tuple | np.ndarray)
 
 
-def _rebuilt(like: tuple[Any, ...], parts: list[Any]) -> tuple[Any, ...]:
+def rebuilt(like: tuple[Any, ...], parts: list[Any]) -> tuple[Any, ...]:
+    """Make a tuple, or a named one, of the same kind."""
     return type(like)(*parts) if hasattr(like, "_fields") else tuple(parts)
 
 
@@ -238,7 +240,7 @@ def _tuples(rows: Sequence[Any], default_dtype: DTypeLike | None, key: str, leav
     below = leaves.below(range(size), key)
     columns = enumerate(zip(*rows, strict=True))
     parts = [collate(column, default_dtype, f"{key}[{place}]", below[place]) for place, column in columns]
-    return _rebuilt(rows[0], parts)
+    return rebuilt(rows[0], parts)
 
 
 def common_dtype(rows: Sequence[Any], key: str) -> np.dtype[Any]:

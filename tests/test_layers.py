@@ -25,7 +25,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "torch": ("datasets", "verbs", "feeds", "run", "plan", *BASE),
     "datasets": ("verbs", "feeds", "readers", "writers", "run", "workers", "transport", "plan", "core", *BASE),
     "verbs": ("feeds", "readers", "writers", "run", "workers", "transport", "plan", "core", *BASE),
-    "feeds": ("run", "errors", "dtypes", "ragged", "sample"),
+    "feeds": ("run", "errors", "collate", "dtypes", "ragged", "sample"),
     "writers": ("readers", "errors", "sample", "dtypes"),
     "readers": ("errors", "sample"),
     "run": ("plan", "workers", "transport", "core", *BASE),

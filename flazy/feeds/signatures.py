@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from flazy.collate import at, rebuilt
 from flazy.errors import FeedError, InvalidType
 from flazy.ragged import Ragged
 
@@ -47,7 +48,7 @@ def signature_of(sample: Any, key: str = "", *, free: int = 0) -> Any:
     if isinstance(sample, Mapping):
         return {name: signature_of(part, f"{key}[{name!r}]", free=free) for name, part in sample.items()}
     if isinstance(sample, tuple):
-        return _rebuilt(sample, [signature_of(part, f"{key}[{place}]", free=free) for place, part in enumerate(sample)])
+        return rebuilt(sample, [signature_of(part, f"{key}[{place}]", free=free) for place, part in enumerate(sample)])
     if isinstance(sample, Ragged):
         values = signature_of(sample.values, f"{key}.values")
         return tf.RaggedTensorSpec([None if free else len(sample), None, *values.shape[1:]], values.dtype, 1)
@@ -55,7 +56,7 @@ def signature_of(sample: Any, key: str = "", *, free: int = 0) -> Any:
         array = _array(sample)
         dtype = _dtype(array, python=_is_python(sample))
     except (TypeError, ValueError) as error:
-        reason = f"{_at(key)}{_short(sample)} has no tensor ({error})"
+        reason = f"{at(key)}{_short(sample)} has no tensor ({error})"
         raise InvalidType(f"{reason}; change it in a map(), or leave it out with select()") from error
     return tf.TensorSpec([*[None] * min(free, array.ndim), *array.shape[free:]], dtype)
 
@@ -81,12 +82,12 @@ def checked(signature: Any, key: str = "") -> Any:
     if isinstance(signature, Mapping):
         return {name: checked(part, f"{key}[{name!r}]") for name, part in signature.items()}
     if isinstance(signature, tuple):
-        return _rebuilt(signature, [checked(part, f"{key}[{place}]") for place, part in enumerate(signature)])
+        return rebuilt(signature, [checked(part, f"{key}[{place}]") for place, part in enumerate(signature)])
     if isinstance(signature, (tf.TensorSpec, tf.RaggedTensorSpec, tf.SparseTensorSpec)):
         return signature
     found = type(signature).__name__
     raise InvalidType(
-        f"{_at(key)}a signature is made of dicts, tuples and tf.TensorSpec, or the ragged or sparse one, not of {found}"
+        f"{at(key)}a signature is made of dicts, tuples and tf.TensorSpec, or the ragged or sparse one, not of {found}"
     )
 
 
@@ -122,15 +123,15 @@ class Branch:
         if self.names is None:
             if not isinstance(sample, tuple) or len(sample) != len(self.parts):
                 found = f"a tuple of {len(sample)}" if isinstance(sample, tuple) else _short(sample)
-                raise FeedError(f"{_at(self.key)}{found} where the signature has a tuple of {len(self.parts)}")
+                raise FeedError(f"{at(self.key)}{found} where the signature has a tuple of {len(self.parts)}")
             for part, value in zip(self.parts, sample, strict=True):
                 part.fill(value, arrays)
             return
         if type(sample) is not dict and not isinstance(sample, Mapping):
-            raise FeedError(f"{_at(self.key)}{_short(sample)} where the signature has a dict of {_names(self.names)}")
+            raise FeedError(f"{at(self.key)}{_short(sample)} where the signature has a dict of {_names(self.names)}")
         if len(sample) != len(self.names) or not all(name in sample for name in self.names):
             found = _names(sample)
-            raise FeedError(f"{_at(self.key)}a dict of {found} where the signature has one of {_names(self.names)}")
+            raise FeedError(f"{at(self.key)}a dict of {found} where the signature has one of {_names(self.names)}")
         for part, name in zip(self.parts, self.names, strict=True):
             part.fill(sample[name], arrays)
 
@@ -159,7 +160,7 @@ class Dense:
         if not self._holds(array.shape):
             same_rank = self.sizes is not None and len(self.sizes) == array.ndim
             hint = "; give a signature with None for a dimension that varies" if same_rank else ""
-            raise FeedError(f"{_at(self.key)}{_short(value)} where the signature has {_spelled(self.spec)}{hint}")
+            raise FeedError(f"{at(self.key)}{_short(value)} where the signature has {_spelled(self.spec)}{hint}")
         arrays.append(array)
 
     def _holds(self, shape: tuple[int, ...]) -> bool:
@@ -173,7 +174,7 @@ class Dense:
             return _cast(value, self.dtype, "f" if self.spec.dtype.is_floating else self.dtype.kind)
         except (TypeError, ValueError) as error:
             expected = _spelled(self.spec)
-            raise FeedError(f"{_at(self.key)}{_short(value)} where the signature has {expected}: {error}") from error
+            raise FeedError(f"{at(self.key)}{_short(value)} where the signature has {expected}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,7 @@ class Composite:
             parts = tf.nest.flatten(value, expand_composites=True)
             fits = isinstance(value, tf.RaggedTensor | tf.SparseTensor) and self.spec.is_compatible_with(value)
         if not fits:
-            raise FeedError(f"{_at(self.key)}{_short(value)} where the signature has {self.spec}")
+            raise FeedError(f"{at(self.key)}{_short(value)} where the signature has {self.spec}")
         for part, dense in zip(parts, self.parts, strict=True):
             dense.fill(part, arrays)
 
@@ -259,14 +260,6 @@ def _is_python(value: Any) -> bool:
 
 
 # Words -----------------------------------------------------------------------------------------------------------
-
-
-def _rebuilt(like: tuple[Any, ...], parts: list[Any]) -> tuple[Any, ...]:
-    return type(like)(*parts) if hasattr(like, "_fields") else tuple(parts)
-
-
-def _at(key: str) -> str:
-    return f"key {key[1:-1] if key.count('[') == 1 else key}: " if key else ""
 
 
 def _names(names: Iterable[Any]) -> str:

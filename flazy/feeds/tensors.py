@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from flazy.collate import at
 from flazy.errors import InvalidType
 from flazy.ragged import Ragged
 
@@ -98,10 +99,9 @@ def _tensor_at(key: str, array: np.ndarray[Any, Any]) -> Any:
     try:
         return tensor_of(array)
     except TypeError:
-        at = f"key {key[1:-1] if key.count('[') == 1 else key}: " if key else ""
         what = f"{'a masked' if isinstance(array, np.ma.MaskedArray) else 'an'} array of dtype {array.dtype}"
         raise InvalidType(
-            f"{at}PyTorch has no tensor for {what}; change it in a map(), or leave it out with select()"
+            f"{at(key)}PyTorch has no tensor for {what}; change it in a map(), or leave it out with select()"
         ) from None
 
 
