@@ -11,6 +11,7 @@ if _typing.TYPE_CHECKING:
     from flazy.datasets import Dataset
     from flazy.errors import BatchError, FlazyError, PoisonSample, SampleError, SampleTimeout, SourceError, WorkerError
     from flazy.plan.policy import SKIP, Retry, SampleRef
+    from flazy.plan.remote import Remote
     from flazy.plan.where import Processes, Threads
     from flazy.ragged import Ragged
 
@@ -24,6 +25,7 @@ __all__ = [  # noqa: RUF022 - in the order of sorted()
     "PoisonSample",
     "Processes",
     "Ragged",
+    "Remote",
     "Retry",
     "SKIP",
     "SampleError",
@@ -39,6 +41,7 @@ __all__ = [  # noqa: RUF022 - in the order of sorted()
 _PLACES = {
     "Dataset": "datasets",
     "Ragged": "ragged",
+    "Remote": "plan.remote",
     **dict.fromkeys(["Processes", "Threads"], "plan.where"),
     **dict.fromkeys(["SKIP", "Retry", "SampleRef"], "plan.policy"),
 }

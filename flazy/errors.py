@@ -29,7 +29,12 @@
     │   └── MissingKey                  + KeyError
     ├── WriteError                      + ValueError
     ├── WorkerError                     + RuntimeError
-    │   └── WorkerPoolBroken
+    │   ├── WorkerPoolBroken
+    │   └── NoWorkers                   nobody has come from another machine
+    ├── SecurityError
+    │   └── AuthenticationError
+    ├── VersionMismatch                 this machine and a worker's
+    │   └── CodeMismatch
     ├── ResourceError                   + OSError
     └── ProtocolError                   + ValueError
 
@@ -46,8 +51,10 @@ is in ``located.py``.
 from __future__ import annotations
 
 __all__ = [
+    "AuthenticationError",
     "BatchError",
     "ClosedRun",
+    "CodeMismatch",
     "CorruptRecord",
     "EmptyDataset",
     "EndlessDataset",
@@ -60,6 +67,7 @@ __all__ = [
     "MissingExtra",
     "MissingFile",
     "MissingKey",
+    "NoWorkers",
     "OneShotSource",
     "OutOfRange",
     "PoisonSample",
@@ -68,6 +76,7 @@ __all__ = [
     "ResourceError",
     "SampleError",
     "SampleTimeout",
+    "SecurityError",
     "SkippedSamples",
     "SlowSample",
     "SourceError",
@@ -76,6 +85,7 @@ __all__ = [
     "UnserializableFunction",
     "UnserializableSample",
     "UsageError",
+    "VersionMismatch",
     "WorkerError",
     "WorkerPoolBroken",
     "WriteError",
@@ -257,6 +267,29 @@ class WorkerError(FlazyError, RuntimeError):
 
 class WorkerPoolBroken(WorkerError):
     """Workers died too often, or could not start; the message gives their exits and last words."""
+
+
+class NoWorkers(WorkerError):
+    """No worker of another machine has been there for ``join_timeout``; the message says how to start one."""
+
+
+class SecurityError(FlazyError):
+    """Something that would let strangers in: a port without keys, a key file that others can read, a guard that fails.
+
+    Nothing listens after it.
+    """
+
+
+class AuthenticationError(SecurityError):
+    """The other side does not hold the key that it should, or does not accept ours."""
+
+
+class VersionMismatch(FlazyError):
+    """A worker's machine has other versions than this one; the message lists both sides, and no function was sent."""
+
+
+class CodeMismatch(VersionMismatch):
+    """A module that functions refer to is missing on a worker's machine, or another one there."""
 
 
 class ResourceError(FlazyError, OSError):

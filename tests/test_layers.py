@@ -21,14 +21,15 @@ BASE = ("errors", "sample", "located", "collate", "dtypes", "ragged", "leaves")
 
 # What a package may import of Flazy, besides its own modules.  From the top floor down.
 FLOORS: dict[str, tuple[str, ...]] = {
-    "": ("torch", "datasets", "feeds", "readers", "writers", "run", "workers", "transport", "plan", *BASE),
+    "": ("torch", "datasets", "feeds", "readers", "writers", "run", "remote", "workers", "transport", "plan", *BASE),
     "torch": ("datasets", "verbs", "feeds", "run", "plan", *BASE),
     "datasets": ("verbs", "feeds", "readers", "writers", "run", "workers", "transport", "plan", "core", *BASE),
     "verbs": ("feeds", "readers", "writers", "run", "workers", "transport", "plan", "core", *BASE),
     "feeds": ("run", "errors", "collate", "dtypes", "ragged", "sample"),
     "writers": ("readers", "errors", "sample", "dtypes"),
     "readers": ("errors", "sample"),
-    "run": ("plan", "workers", "transport", "core", *BASE),
+    "run": ("plan", "remote", "workers", "transport", "core", *BASE),
+    "remote": ("plan", "workers", "transport", "core.events", *BASE),
     "workers": (
         *("transport", "core.events", *BASE),
         *("plan.guard", "plan.kernel", "plan.loops", "plan.policy", "plan.shipping", "plan.where"),

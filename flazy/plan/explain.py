@@ -7,6 +7,7 @@ from flazy.plan.batching import BucketBatch, Pack, Window
 from flazy.plan.nodes import Node, RecordNode, spine_of
 from flazy.plan.planner import Chain, Physical, Step, plan, processes_of
 from flazy.plan.ranks import rank_of
+from flazy.plan.where import Processes
 
 __all__ = ["explain", "spell", "step"]
 
@@ -106,7 +107,7 @@ def _record(node: RecordNode) -> str:
 
 def _workers(node: RecordNode) -> str:
     where = node.where
-    if where is not None and type(where)(where.n) == where and type(where).__name__ == "Processes":
+    if isinstance(where, Processes) and Processes(where.n) == where:
         return str(where.n)
     return repr(where)
 

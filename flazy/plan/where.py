@@ -34,9 +34,80 @@ SIZE = re.compile(
 )
 
 
+class Where:
+    """What every kind of workers says of how much is under way; a base of frozen dataclasses with those two fields."""
+
+    __slots__ = ()
+
+    window: int | str | None
+    chunk: int | None
+
+    def __new__(cls, *_arguments: Any, **options: Any) -> Self:
+        """Answer a keyword that there is not with the one that there is."""
+        known = [option.name for option in fields(cls)]  # type: ignore[arg-type]  # every class that is made is one
+        for name in options:
+            if name not in known:
+                answer = ANSWERS.get((cls.__name__, name)) or FOREIGN.get(name)
+                raise InvalidType(f"{cls.__name__} has no {name!r}: {answer or 'it has ' + ', '.join(known)}")
+        return object.__new__(cls)
+
+    def __repr__(self) -> str:
+        """Spell the call that makes it, without what is not set."""
+        first, *options = [(option, getattr(self, option.name)) for option in fields(self)]  # type: ignore[arg-type]
+        said = [f"{option.name}={value!r}" for option, value in options if value != option.default]
+        return f"{type(self).__name__}({', '.join([repr(first[1]), *said])})"
+
+    @property
+    def asked(self) -> int:
+        """How many workers there are to be; 0 where they come and go as they like."""
+        raise NotImplementedError
+
+    @property
+    def samples(self) -> int | None:
+        """The window in samples; None where it is given in bytes, or not at all."""
+        return None if isinstance(self.window, str) else self.window
+
+    @property
+    def nbytes(self) -> int | None:
+        """The window in bytes; None where it is given in samples, or not at all."""
+        return size_of(self.window, type(self).__name__) if isinstance(self.window, str) else None
+
+    def _check_counts(self, *names: str, least: int = 1) -> None:
+        """Check whole numbers that may be None; a size is shown as it was given."""
+        for name in names:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            is_size = name == "window" and isinstance(value, str)
+            number = size_of(value, type(self).__name__) if is_size else self._whole(name, value)
+            if number < least:
+                raise InvalidArgument(f"{name}={value!r} of {type(self).__name__} must be at least {least}")
+            if not is_size:
+                object.__setattr__(self, name, number)
+
+    def _check_seconds(self, name: str, *, or_none: str = "") -> None:
+        """Check a time; ``or_none`` says what None means, where it is allowed."""
+        value = getattr(self, name)
+        if value is None and or_none:
+            return
+        rest = f", or None for {or_none}" if or_none else ""
+        said = f"{name}={value!r} of {type(self).__name__} must be seconds, more than 0{rest}"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InvalidType(said)
+        if not 0 < value < float("inf"):
+            raise InvalidArgument(said)
+
+    def _whole(self, name: str, value: Any) -> int:
+        try:
+            return operator.index(value)
+        except TypeError:
+            sizes = ', or a size such as "256MB"' if name == "window" else ""
+            raise InvalidType(f"{name}={value!r} of {type(self).__name__} must be an int{sizes}") from None
+
+
 @dataclass(frozen=True, slots=True, repr=False)
-class Workers:
-    """What every kind of workers has.
+class Workers(Where):
+    """What workers of a number have.
 
     Parameters
     ----------
@@ -57,50 +128,15 @@ class Workers:
     window: int | str | None = None
     chunk: int | None = None
 
-    def __new__(cls, *_arguments: Any, **options: Any) -> Self:
-        """Answer a keyword that there is not with the one that there is."""
-        known = [option.name for option in fields(cls)]
-        for name in options:
-            if name not in known:
-                answer = ANSWERS.get((cls.__name__, name)) or FOREIGN.get(name)
-                raise InvalidType(f"{cls.__name__} has no {name!r}: {answer or 'it has ' + ', '.join(known)}")
-        return object.__new__(cls)
-
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for name in ("n", "window", "chunk"):
-            value = getattr(self, name)
-            if value is None and name != "n":
-                continue
-            is_size = name == "window" and isinstance(value, str)
-            number = size_of(value, type(self).__name__) if is_size else self._whole(name, value)
-            if number < 1:
-                raise InvalidArgument(f"{name}={value!r} of {type(self).__name__} must be at least 1")
-            if not is_size:  # a size is shown as it was given
-                object.__setattr__(self, name, number)
-
-    def __repr__(self) -> str:
-        """Spell the call that makes it, without what is not set."""
-        options = [(option.name, getattr(self, option.name)) for option in fields(self)[1:]]
-        said = "".join(f", {name}={value!r}" for name, value in options if value is not None)
-        return f"{type(self).__name__}({self.n}{said})"
+        self._whole("n", self.n)
+        self._check_counts("n", "window", "chunk")
 
     @property
-    def samples(self) -> int | None:
-        """The window in samples; None where it is given in bytes, or not at all."""
-        return None if isinstance(self.window, str) else self.window
-
-    @property
-    def nbytes(self) -> int | None:
-        """The window in bytes; None where it is given in samples, or not at all."""
-        return size_of(self.window, type(self).__name__) if isinstance(self.window, str) else None
-
-    def _whole(self, name: str, value: Any) -> int:
-        try:
-            return operator.index(value)
-        except TypeError:
-            sizes = ', or a size such as "256MB"' if name == "window" else ""
-            raise InvalidType(f"{name}={value!r} of {type(self).__name__} must be an int{sizes}") from None
+    def asked(self) -> int:
+        """All of them."""
+        return self.n
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -132,17 +168,9 @@ class Processes(Workers):
     def __post_init__(self) -> None:
         """Check the limit and the threads too."""
         Workers.__post_init__(self)
-        if self.timeout is not None:
-            self._check_timeout(self.timeout)
+        self._check_seconds("timeout", or_none="no limit")
         if self.threads is not None:
             object.__setattr__(self, "threads", self._checked_threads(self.threads))
-
-    def _check_timeout(self, timeout: Any) -> None:
-        said = f"timeout={timeout!r} of Processes must be seconds, more than 0, or None for no limit"
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float):
-            raise InvalidType(said)
-        if not 0 < timeout < float("inf"):
-            raise InvalidArgument(said)
 
     def _checked_threads(self, given: Any) -> int:
         """Check them, and that numpy can be given them."""
@@ -181,9 +209,6 @@ class Threads(Workers):
         return f"{self.n} thread" + ("s" if self.n > 1 else "")
 
 
-Where = Processes | Threads
-
-
 def size_of(text: str, kind: str) -> int:
     """Read a size: a number and a unit, decimal (``MB`` is a million) or binary (``MiB`` is 2**20).
 
@@ -212,15 +237,16 @@ def where_of(workers: int | Where | None) -> Where | None:
     InvalidArgument
         For a negative number.
     InvalidType
-        For anything but None, an int, `Processes` or `Threads`.
+        For anything but None, an int, or workers of one of the kinds that there are.
     """
-    if workers is None or isinstance(workers, Workers):
+    if workers is None or isinstance(workers, Where):
         return workers
     try:
         n = operator.index(workers)
     except TypeError:
         raise InvalidType(
-            f"workers={workers!r}: give a number of processes (0 or None: none), Processes(n, …) or Threads(n)"
+            f"workers={workers!r}: give a number of processes (0 or None: none), Processes(n, …), "
+            "Threads(n) or Remote(…)"
         ) from None
     if isinstance(workers, bool):
         raise InvalidType(f"workers={workers}: give a number of processes, e.g. workers=4")

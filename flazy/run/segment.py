@@ -16,7 +16,7 @@ from flazy.located import Cause, Place, located, placed
 from flazy.plan.kernel import Op
 from flazy.plan.planner import Chain
 from flazy.plan.policy import SkippedSample
-from flazy.plan.where import Processes
+from flazy.plan.where import Processes, Threads
 from flazy.run.feeder import Feeder, unserializable
 from flazy.run.groups import Group, grouped
 from flazy.run.runtime import Runtime, runtime
@@ -54,7 +54,7 @@ def open_segment(
         kept = kernel(chain.ops, hub.fleet)
         pool = ProcessPool(where, kept, surroundings(where.threads), hub.fleet, chain.batching)
     else:
-        assert where is not None
+        assert isinstance(where, Threads)
         pool = ThreadPool(where.n, chain.ops, hub.post)
     chunk = kept.chunk if kept is not None else 1
     session = Session(hub.new_run(), where, pool, chain.ops, ordered=chain.ordered, chunk=chunk)

@@ -28,10 +28,13 @@ __all__ = ["Broken", "Emitted", "Ended", "Nudge", "Poisoned", "Session", "stage_
 
 TASKS_PER_WORKER = 32  # a quarter of a second of work, so that workers go on during a long step of the consumer
 FIRST_TASKS = 2  # a worker, of samples at hand, until a result tells how many make a task: see `Session`
+FIRST_GUESS = 4  # workers, where they come and go, and none is there yet
+MOST_WORKERS = 1024  # that are given work where they come and go: what the core allows in the end
 FLATMAPS_PER_WORKER = 4  # each that is begun may hold a file open
 PERMITS = 4  # unused ones at a time, as long as nobody knows what a task weighs
 PERMITS_LATER = 16  # and then: feeder and hub each may wait 5 ms for a consumer that runs pure Python
 PART_BYTES = 64 * 2**20  # of inputs and results, there and to be expected, beyond which nothing more is begun
+FAR_BYTES = 256 * 2**20  # the same where workers are on other machines: more of them, and longer ways
 TASK_BYTES = 4096  # about what keeping book of a task takes: a window in bytes holds no more than would fill it so
 FLATMAP_CREDIT = 8  # parts (of 1 MiB, or 4096 outputs) that one input of a flatmap may have waiting
 CHUNK_SECONDS = 0.008  # of work in one task: long against a message (0.1 ms), short against a person
@@ -124,15 +127,16 @@ class Session:
         self._where = where
         self._ops = ops
         samples = where.samples
-        self._limits = limits_of(where, ops)
-        self._largest = CHUNK_LARGEST if samples is None else max(1, samples // (2 * where.n))
+        self._n = where.asked or FIRST_GUESS
+        self._limits = limits_of(where, ops, self._n)
+        self._largest = CHUNK_LARGEST if samples is None else max(1, samples // (2 * self._n))
         self._chunk = min(where.chunk or max(1, min(chunk // CHUNK_BEGIN, self._largest)), samples or sys.maxsize)
-        self._chunk_bytes = min(CHUNK_BYTES, self._limits.nbytes // (2 * where.n))
+        self._chunk_bytes = min(CHUNK_BYTES, self._limits.nbytes // (2 * self._n))
         self._slots = 1
         self._known = False  # whether there was a result
         self._owed = 0  # samples of tasks that are not done
         self._weight = 0.0  # bytes that a sample gave of late, with its input
-        self._core = Dispatcher(self._limits, ordered=ordered)
+        self._core = Dispatcher(limits_of(where, ops, where.asked or MOST_WORKERS), ordered=ordered)
         self._waiting: deque[Accepted] = deque()
         self._permitted: deque[int] = deque()  # the permits that are not used up
         self._promised = 0  # their samples
@@ -194,11 +198,13 @@ class Session:
     def joined(self, worker: int) -> None:
         """Take in that a worker is ready."""
         self._happened(events.Joined(worker))
+        self._count()
 
     def lost(self, worker: int, death: Death, blame: Blame | None) -> None:
         """Take in that a worker is gone."""
         self.lost_workers += 1
         self._happened(events.Lost(worker, death, blame))
+        self._count()
 
     def describe(self, task: int, place: tuple[int, ...]) -> str:
         """Name the call at a place of a task: stage and sample, as far as they are known."""
@@ -239,6 +245,18 @@ class Session:
         self.close()
 
     # ------------------------------------------------------------------------------------------------
+
+    def _count(self) -> None:
+        """Let as much be under way as suits the workers that are there, where nobody knows how many there will be."""
+        n = max(1, len(self._core.workers))
+        if self._where.asked or n == self._n:
+            return
+        self._n = n
+        self._limits = limits_of(self._where, self._ops, n)
+        self._chunk_bytes = min(CHUNK_BYTES, self._limits.nbytes // (2 * n))
+        if self._where.samples is not None:
+            self._largest = max(1, self._where.samples // (2 * n))
+        self._admit()
 
     def _happened(self, event: Event) -> None:
         if not self._closed:
@@ -287,7 +305,7 @@ class Session:
             return
         tasks, samples, nbytes = self._core.open
         limits = self._limits
-        most = FIRST_TASKS * self._where.n if self.at_hand and not self._known else limits.tasks
+        most = FIRST_TASKS * self._n if self.at_hand and not self._known else limits.tasks
         tasks += len(self._waiting)
         samples += sum(waiting.samples for waiting in self._waiting)
         while not (tasks or self._permitted) or (
@@ -298,7 +316,7 @@ class Session:
             # What is to come counts too, but never keeps a worker from having a task.
             and (
                 nbytes + (self._owed + self._promised) * self._weight < limits.nbytes
-                or tasks + len(self._permitted) <= self._where.n
+                or tasks + len(self._permitted) <= self._n
             )
         ):
             self._permitted.append(self._chunk)
@@ -330,16 +348,16 @@ class Session:
         self._slots = 1 if task_s > SLOW_SECONDS else at_hand
 
 
-def limits_of(where: Where, ops: tuple[Op, ...]) -> Limits:
-    """Say how much of a stage may be under way."""
+def limits_of(where: Where, ops: tuple[Op, ...], n: int) -> Limits:
+    """Say how much of a stage with ``n`` workers may be under way."""
     flatmap = any(op.kind == "flatmap" for op in ops)
-    tasks = (FLATMAPS_PER_WORKER if flatmap else TASKS_PER_WORKER) * where.n
+    tasks = (FLATMAPS_PER_WORKER if flatmap else TASKS_PER_WORKER) * n
     if where.nbytes is not None and not flatmap:
         tasks = max(tasks, where.nbytes // TASK_BYTES)
     return Limits(
         tasks=where.samples or tasks,
-        samples=SAMPLES_PER_WORKER * where.n if where.window is None and where.chunk is None else where.samples,
-        nbytes=where.nbytes or PART_BYTES,
+        samples=SAMPLES_PER_WORKER * n if where.window is None and where.chunk is None else where.samples,
+        nbytes=where.nbytes or (PART_BYTES if where.asked else FAR_BYTES),
         credit=FLATMAP_CREDIT if flatmap else 2,
         slots=1,  # until it is known that tasks are short
         overdue=1 + max([op.policy.times for op in ops if op.policy is not None], default=0),

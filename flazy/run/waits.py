@@ -202,13 +202,14 @@ class Edge:
         if not isinstance(part, Chain):
             return StageStats(name=step(part.node), wait=waited, feed=feed)
         assert part.where is not None
+        counts = self._counts()
         return SegmentStats(
             name=" > ".join(op.name for op in part.ops),
             wait=waited,
             feed=feed,
-            workers_asked=part.where.n,
+            workers_asked=part.where.asked or counts.workers,
             early_s=self._early_s,
-            **self._counts()._asdict(),
+            **counts._asdict(),
         )
 
     def _counts(self) -> Counts:

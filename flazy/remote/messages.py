@@ -1,0 +1,278 @@
+"""What trainer and hosts say to each other, and its bytes.
+
+::
+
+    [envelope | body frames …]      envelope: magic, protocol, kind, session, count
+
+Most bodies are plain values.  A task, a part and the like are messages of ``flazy.transport.wire`` behind the envelope,
+as they pass between a driver and its processes; a worker's number in them is the one that it has on its host.
+
+The count numbers what came before in the session by the same way, so a message that a broken connection lost is missed.
+
+The one rule: bytes are a message that may come this way, or `ProtocolError` is raised, whatever they are.  Nothing of
+what a host says is unpickled here.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final, NamedTuple
+
+from flazy.errors import ProtocolError
+from flazy.transport.codec import Buffer, decode, encode
+
+__all__ = [
+    "PROTOCOL", "Answer", "Beat", "Died", "Envelope", "Inquiry", "Joined", "Knock", "Leaving", "Opened", "Over",
+    "Passed", "Slow", "Stale", "TurnedAway", "Welcome", "pack", "unpack",
+]  # fmt: skip
+
+PROTOCOL = 1
+MAGIC = 0x7A66  # "fz"
+ENVELOPE = struct.Struct("<HBBQQ")
+TEXT = 1000  # characters of a name or a reason, at most; tracebacks and stacks are cut where they are made
+
+
+# Host to trainer ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """Let me in.  ``about`` is what `flazy.remote.versions` tells of an interpreter; ``processes`` will work."""
+
+    name: str
+    processes: int
+    about: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A process is ready; ``worker`` is its number on its host."""
+
+    worker: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """A process is gone: the fields of a `flazy.workers.deaths.Death` and of a `Blame`, or None; see `Tenant.lost`."""
+
+    worker: int
+    death: tuple[Any, ...]
+    run: int
+    blame: tuple[Any, ...] | None
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a host knows of the modules that it was asked for, by name; None where there is none."""
+
+    run: int
+    found: dict[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """A call takes long: see `Tenant.slow`."""
+
+    worker: int
+    run: int
+    task: int
+    place: tuple[int, ...]
+    seconds: float
+    stack: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Count on me no longer."""
+
+
+# Either way -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """I am there; ``sent`` so many messages went by the other way (results, of a host; 0 of the trainer)."""
+
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A message of ``flazy.transport.wire`` in its frames; beside it what a host needs to know of a task.
+
+    ``worker`` is whom it is for (0: in the message itself); ``samples`` and ``first`` as in `flazy.workers.lending`.
+    """
+
+    frames: Sequence[Buffer]
+    worker: int = 0
+    samples: int = 0
+    first: int = 0
+    sizes: Sequence[int] = ()  # of frames before they were compressed, 0 for those that were not; () if none was
+
+
+# Trainer to host ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Come in: the session has begun; who is silent for ``heartbeat`` seconds counts as gone."""
+
+    heartbeat: float
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """No; ``kind`` is the name of an error of ours."""
+
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """Your session is over, whatever you think; knock again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """Say what you know of these modules."""
+
+    run: int
+    modules: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Be ready for a run, all of you.
+
+    ``stream`` and ``aside`` are the kernel (`flazy.plan.shipping.Pickled`): None where it was sent before in this
+    session, by ``number``.
+    """
+
+    run: int
+    number: int
+    stream: Buffer | None
+    aside: Sequence[Buffer]
+    batching: tuple[Any, ...] | None
+    timeout: float | None
+    pickled: bool
+    compression: str | None
+    log_levels: dict[str, int]
+    stages: str
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A run is closed; with run 0, the trainer ends."""
+
+    run: int
+
+
+Told = Knock | Joined | Died | Answer | Slow | Leaving
+Said = Welcome | TurnedAway | Stale | Inquiry | Opened | Over
+Message = Told | Said | Beat | Passed
+KINDS: Final[tuple[type[Any], ...]] = (
+    Knock, Joined, Died, Answer, Slow, Leaving, Beat, Passed, Welcome, TurnedAway, Stale, Inquiry, Opened, Over,
+)  # fmt: skip
+FROM_HOST: Final = frozenset({Knock, Joined, Died, Answer, Slow, Leaving, Beat, Passed})
+FROM_TRAINER: Final = frozenset({Beat, Passed, Welcome, TurnedAway, Stale, Inquiry, Opened, Over})
+
+
+class Envelope(NamedTuple):
+    """Whose message it is, and how many came before it."""
+
+    session: int
+    before: int
+
+
+def pack(message: Message, envelope: Envelope) -> list[Buffer]:
+    """Make frames of a message; arrays in it are not copied."""
+    head = ENVELOPE.pack(MAGIC, PROTOCOL, KINDS.index(type(message)), *envelope)
+    match message:
+        case Passed():
+            about = [message.worker, message.samples, message.first, tuple(message.sizes)]
+            return [head, *encode([about], pickle=False), *message.frames]
+        case Opened():
+            rest = [*_fields(message)[:2], message.stream is not None, *_fields(message)[4:]]
+            stream = [] if message.stream is None else [message.stream]
+            return [head, *encode([rest], pickle=False), *stream, *message.aside]
+    return [head, *encode([_fields(message)], pickle=False)]
+
+
+def unpack(frames: Sequence[Buffer], allowed: frozenset[type[Any]]) -> tuple[Envelope, Message]:
+    """Read a message of one of the kinds that are allowed.
+
+    Raises
+    ------
+    ProtocolError
+        For anything else.
+    """
+    try:
+        magic, protocol, kind, *numbers = ENVELOPE.unpack(frames[0])
+        return Envelope(*numbers), _made(_kind(magic, protocol, kind, allowed), frames[1:])
+    except ProtocolError:
+        raise
+    except Exception as error:
+        raise ProtocolError(f"a message that cannot be read: {type(error).__name__}: {str(error)[:200]}") from error
+
+
+def _kind(magic: int, protocol: int, kind: int, allowed: frozenset[type[Any]]) -> type[Any]:
+    if magic != MAGIC or protocol != PROTOCOL:
+        raise ProtocolError(f"a message of protocol {protocol}, not of {PROTOCOL}")
+    if kind >= len(KINDS) or KINDS[kind] not in allowed:
+        raise ProtocolError(f"a message of kind {kind}, which does not come this way")
+    return KINDS[kind]
+
+
+def _made(kind: type[Any], frames: Sequence[Buffer]) -> Message:
+    (body,) = decode(frames[:1], pickle=False)
+    if type(body) is not list:
+        raise ProtocolError(f"a {type(body).__name__} in the place of a message's fields")
+    if kind is Passed:
+        worker, samples, first, sizes = body
+        return _checked(Passed(frames[1:], worker, samples, first, sizes))
+    if kind is Opened:
+        run, number, is_sent, *rest = body
+        stream = frames[1] if is_sent else None
+        return Opened(run, number, stream, frames[2:] if is_sent else [], *rest)
+    if len(frames) > 1:
+        raise ProtocolError(f"a message with {len(frames) - 1} frames behind its fields")
+    return _checked(kind(*body))
+
+
+# What a field may hold, by the name of its annotation: the trainer believes nothing that a host says.
+CHECKS: Final[dict[str, tuple[type[Any], ...]]] = {
+    "int": (int,),
+    "str": (str,),
+    "bool": (bool,),
+    "float": (float, int),
+    "dict[str, str]": (dict,),
+    "dict[str, str | None]": (dict,),
+    "list[str]": (list,),
+    "tuple[int, ...]": (tuple,),
+    "tuple[Any, ...]": (tuple,),
+    "tuple[Any, ...] | None": (tuple, type(None)),
+    "Sequence[int]": (tuple,),
+}
+
+
+def _checked(message: Any) -> Message:
+    for field in fields(message):
+        value, kinds = getattr(message, field.name), CHECKS.get(str(field.type))
+        if kinds is not None and (type(value) not in kinds or (type(value) is int and value < 0)):
+            raise ProtocolError(f"a {type(value).__name__} as {field.name} of {type(message).__name__}")
+        table = value.items() if isinstance(value, dict) else ()
+        if not all(type(key) is str and type(said) in {str, type(None)} for key, said in table):
+            raise ProtocolError(f"{field.name} of {type(message).__name__} is no table of text")
+        if field.type == "tuple[int, ...]" and not {int}.issuperset(map(type, value)):
+            raise ProtocolError(f"{field.name} of {type(message).__name__} is no row of numbers")
+    made: Message = message
+    return made
+
+
+def _fields(message: Any) -> list[Any]:
+    return [getattr(message, field.name) for field in fields(message)]
