@@ -16,6 +16,7 @@ A map of this folder::
     parts.py      what a result holds, checked when it is opened
     hub.py        the driver's sockets
     link.py       a worker's sockets
+    curve.py      keys, addresses, and the guard that says who may come in from another machine
 
 Not here: what a message means (``flazy.core``), who sends it (``flazy.workers``), where results wait
 (``flazy.run``).  The one rule: this folder imports nothing of flazy but ``flazy.errors``, ``flazy.sample`` and
