@@ -17,6 +17,8 @@ A map of this folder::
     hub.py        the driver's sockets
     link.py       a worker's sockets
     curve.py      keys, addresses, and the guard that says who may come in from another machine
+    door.py       the trainer's sockets for other machines
+    line.py       the other machine's end, and what becomes of its connections
 
 Not here: what a message means (``flazy.core``), who sends it (``flazy.workers``), where results wait
 (``flazy.run``).  The one rule: this folder imports nothing of flazy but ``flazy.errors``, ``flazy.sample`` and
