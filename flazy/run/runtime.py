@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 
 from flazy.errors import ClosedRun
-from flazy.run.folder import Folder, sweep
 from flazy.run.session import Broken, Session
 from flazy.transport.arena import Arena
 from flazy.workers import room
 from flazy.workers.fleet import Fleet
+from flazy.workers.folder import Folder, sweep
 from flazy.workers.mailbox import Mailbox
 from flazy.workers.zygote import Begun
 

@@ -18,8 +18,7 @@ import time
 from pathlib import Path
 from unittest import mock
 
-from flazy.run import folder
-from flazy.workers import room
+from flazy.workers import folder, room
 from tests.parallel.scripts import Program, alive, remains
 
 WITHIN_SECONDS = 3.0

@@ -199,7 +199,7 @@ def test_what_a_worker_has_started_ends_with_an_idle_one(tmp_path, monkeypatch, 
 
 LEFT = """
 import os, signal, sys, tempfile
-from flazy.run import folder
+from flazy.workers import folder
 made = folder.Folder()
 import socket
 socket.socket(socket.AF_UNIX).bind(made.path + "/results")
