@@ -11,13 +11,13 @@ from typing import Any
 
 from flazy.collate import Batching
 from flazy.core.events import Blame, Grant, Send
-from flazy.errors import WorkerPoolBroken
 from flazy.plan.where import Processes
 from flazy.transport.codec import Unencodable
 from flazy.transport.payload import Encoded, Payload
 from flazy.transport.places import Intake
 from flazy.transport.stretches import arranged
 from flazy.transport.wire import Open, Result, Task
+from flazy.workers.breaker import Breaker
 from flazy.workers.deaths import Death, tidy
 from flazy.workers.fleet import Fleet
 from flazy.workers.kernels import Kept
@@ -27,9 +27,6 @@ from flazy.workers.pool import Inputs, Owner, message_of
 from flazy.workers.threads import limited
 
 __all__ = ["ProcessPool", "surroundings"]
-
-FAILED_STARTS = 3  # workers that may die by their own doing before they are ready, one after the other
-KILLS_TO_DEATHS = 8  # so many more deaths by signals from outside are borne than deaths by their own doing
 
 
 class ProcessPool:
@@ -63,9 +60,7 @@ class ProcessPool:
         self._opened: Open | None = None
         self._ready: set[int] = set()
         self._pids: dict[int, int] = {}
-        self._fruitless = {True: 0, False: 0}  # deaths since the last result, own and by others
-        self._failed_starts = 0
-        self._exits: list[str] = []
+        self._breaker = Breaker(where.n)
         self._intake = Intake(fleet.arena)
         self._lending = Lending(fleet, batching.size if batching is not None else 0)
         self.run = 0
@@ -117,7 +112,7 @@ class ProcessPool:
     def joined(self, worker: int) -> None:
         """Pass on."""
         self._ready.add(worker)
-        self._failed_starts = 0
+        self._breaker.joined()
         self._pids[worker] = self._fleet.pid(worker) or 0
         if self._owner is not None:
             self._owner.joined(worker)
@@ -133,7 +128,7 @@ class ProcessPool:
         self._lending.measure(result)
         if self._owner is not None:
             self._owner.result(result)
-        self._fruitless = {True: 0, False: 0}
+        self._breaker.worked()
 
     def lost(self, worker: int, death: Death, blame: Blame | None, *, own: bool) -> None:
         """Replace a dead worker, unless they die faster than they work; ``own`` as in `Blame`."""
@@ -141,16 +136,11 @@ class ProcessPool:
         if owner is None or opened is None:
             return
         self._fleet.relay.warn(f"{death.headline}; its samples are sent again")
-        self._exits.append(str(death))
-        self._fruitless[own] += 1
-        self._failed_starts += own and worker not in self._ready
+        broken = self._breaker.lost(str(death), own=own, joined=worker in self._ready)
         self._ready.discard(worker)
         owner.lost(worker, death, blame)
-        most = max(5, 2 * self._n)
-        if self._failed_starts >= FAILED_STARTS:
-            self._give_up("could not start")
-        elif self._fruitless[True] > most or self._fruitless[False] > most * KILLS_TO_DEATHS:
-            self._give_up("die faster than they work")
+        if broken is not None:
+            self.broken(broken)
         else:
             self._fleet.start(self, opened)
 
@@ -166,9 +156,6 @@ class ProcessPool:
         """Pass on."""
         if self._owner is not None:
             self._owner.broken(error)
-
-    def _give_up(self, what: str) -> None:
-        self.broken(WorkerPoolBroken(f"the workers of this stage {what}. " + "\n".join(self._exits[-3:])))
 
 
 def surroundings(threads: int | None = None) -> dict[str, Any]:
