@@ -228,7 +228,7 @@ def _reduce(self: SampleError) -> tuple[object, ...]:
 
 def _message(error: BaseException) -> str:
     try:
-        text = str(error)
+        text = str.__str__(str(error))  # its __str__ may give a class of its own, which would have to be pickled
     except BaseException as second:  # noqa: BLE001 - user code; its failure is part of the report
         text = f"<its __str__ raised {type(second).__name__}>"
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} … ({len(text):,} characters)"

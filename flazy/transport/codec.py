@@ -35,6 +35,11 @@ from flazy.transport.unpacking import Reader
 
 __all__ = ["Buffer", "Unencodable", "decode", "encode", "nbytes"]
 
+# Why a value cannot travel without pickle, and what its user may do: it is another machine that has this rule.
+NOT_PICKLED = (
+    "it would have to be pickled, which is not allowed for what comes from another machine; return arrays, numbers, "
+    "text, lists, tuples or dicts of these, or say Remote(..., allow_pickle=True) if you trust that machine"
+)
 
 # numpy loads this module when it is first named; until then cloudpickle would make a copy of its classes.
 LOADED = (np.rec,)
@@ -205,7 +210,7 @@ def _blame(value: object, index: int, fault: Exception, *, pickle: bool) -> Unen
     kind = type(value)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     if isinstance(fault, Refused):
-        return Unencodable(path, name, index, "it would have to be pickled, which is not allowed here")
+        return Unencodable(path, name, index, NOT_PICKLED)
     return Unencodable(path, name, index, str(fault) or type(fault).__name__)
 
 

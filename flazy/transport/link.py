@@ -34,8 +34,14 @@ class Link(Protocol):
     def send(self, message: Message) -> None:
         """Send a message; may block while the driver is slow."""
 
-    def payload(self, values: Sequence[object], place: Place | None = None) -> Payload:
-        """Make a payload of values, some of which may lie on a place."""
+    def payload(self, values: Sequence[object], place: Place | None = None, *, pickle: bool = True) -> Payload:
+        """Make a payload of values, some of which may lie on a place; ``pickle`` as in `codec.encode`.
+
+        Raises
+        ------
+        Unencodable
+            For values that cannot travel.
+        """
 
     def arranged(self, values: Sequence[object], uniform: type | None) -> list[Stretch]:
         """Put values, which may be known to be of one type, into the form in which they travel best."""
@@ -74,9 +80,9 @@ class SocketLink:
         """Send a message."""
         self._results.send_multipart(pack(message), copy=True)
 
-    def payload(self, values: Sequence[object], place: Place | None = None) -> Payload:
+    def payload(self, values: Sequence[object], place: Place | None = None, *, pickle: bool = True) -> Payload:
         """Encode values; large arrays go onto the place, as far as there is room."""
-        encoded = Encoded.of(values)
+        encoded = Encoded.of(values, pickle=pickle)
         return place.placed(encoded.frames) if place is not None else encoded
 
     def arranged(self, values: Sequence[object], uniform: type | None) -> list[Stretch]:

@@ -52,15 +52,15 @@ class Encoded:
         self.nbytes = size_of(frames)
 
     @classmethod
-    def of(cls, values: Sequence[object]) -> Encoded:
-        """Encode values.
+    def of(cls, values: Sequence[object], *, pickle: bool = True) -> Encoded:
+        """Encode values; ``pickle`` as in `codec.encode`.
 
         Raises
         ------
         Unencodable
             For values that cannot travel.
         """
-        return cls(encode(values))
+        return cls(encode(values, pickle=pickle))
 
     @property
     def large(self) -> int:

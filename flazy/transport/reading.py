@@ -30,6 +30,7 @@ from flazy.transport.wire import (
     LOGGED,
     NOTED,
     OPEN,
+    PICKLED,
     REFUSED,
     RESULT,
     SENT,
@@ -51,6 +52,7 @@ from flazy.transport.wire import (
 __all__ = ["Reply", "sender", "unpack", "unpack_from_worker"]
 
 LONGEST_REASON = 200  # characters of what msgpack or numpy say of a message; it may quote all of it
+FLAGS = LAST | LENT | SENT | NOTED | PICKLED
 PLAIN: Final = frozenset({str, int, float, type(None)})  # what a log record is made of
 
 Reply = Hello | Result | Refused | Logged
@@ -113,7 +115,7 @@ def _unpacked(frames: Sequence[Buffer], readers: Mapping[int, Callable[[_Header,
 def _reader(head: _Header, readers: Mapping[int, M]) -> M:
     if head.version != VERSION:
         raise ProtocolError(f"a message of protocol {head.version}; this is {VERSION}")
-    if head.kind not in readers or head.flags & ~(LAST | LENT | SENT | NOTED):
+    if head.kind not in readers or head.flags & ~FLAGS:
         raise ProtocolError(f"a message of kind {head.kind} with flags {head.flags}, which does not come this way")
     return readers[head.kind]
 
@@ -142,8 +144,8 @@ def _read_open(head: _Header, rest: Sequence[Buffer]) -> Open:
     stream = rest[0] if head.flags & SENT else None
     placed = [(_number(offset), _number(length)) for offset, length in spans]
     shipment = Shipment(_number(number), stream, placed, [*map(_number, dropped)])
-    noted = bool(head.flags & NOTED)
-    return Open(head.run, shipment, _of(dict, surroundings), batching and Batching(*batching), noted)
+    flags = bool(head.flags & NOTED), bool(head.flags & PICKLED)
+    return Open(head.run, shipment, _of(dict, surroundings), batching and Batching(*batching), *flags)
 
 
 def _read_logged(head: _Header, rest: Sequence[Buffer]) -> Logged:

@@ -37,9 +37,9 @@ __all__ = [
     "pack",
 ]
 
-VERSION = 2
+VERSION = 3
 HEADER = struct.Struct("<BBB5xQQQQQQ")
-LAST, LENT, SENT, NOTED = 1, 2, 4, 8
+LAST, LENT, SENT, NOTED, PICKLED = 1, 2, 4, 8, 16
 
 Numbers = tuple[int, int, int]
 Slab = tuple[bytes, int, int]  # see `Task`
@@ -67,7 +67,8 @@ class Open:
     """Be ready for a run: its kernel (a `Shipment`, or ops by reference) and the caller's surroundings.
 
     ``batching`` is what becomes of the outputs, where workers can see to that.  ``noted``: somebody looks at the time
-    that each call takes, so each is to be noted.
+    that each call takes, so each is to be noted.  ``pickled``: what cannot travel otherwise may be pickled in results;
+    not where their reader is on another machine, for it would run what the writer says.
     """
 
     run: int
@@ -75,6 +76,7 @@ class Open:
     surroundings: dict[str, Any]
     batching: Batching | None = None
     noted: bool = False
+    pickled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,7 @@ def pack(message: Message) -> list[Buffer]:
         case Open():
             kernel: Shipment = message.kernel
             batching = message.batching and (message.batching.size, message.batching.default_dtype)
-            flags = SENT * (kernel.stream is not None) | NOTED * message.noted
+            flags = SENT * (kernel.stream is not None) | NOTED * message.noted | PICKLED * message.pickled
             head = _header(OPEN, flags=flags, run=message.run)
             rest = encode([message.surroundings, kernel.number, kernel.spans, kernel.dropped, batching])
             return [head, kernel.stream or b"", *rest]

@@ -66,6 +66,7 @@ class Loop:
         self._batchings: dict[int, Batching | None] = {}
         self._swift: dict[int, type] = {}  # what the last output was, where they take too little time to be noted
         self._noted: set[int] = set()  # runs of which each call is noted
+        self._pickled: set[int] = set()  # runs of which results may be pickled
         self._works: dict[tuple[int, int], Work] = {}
 
     def serve(self) -> None:
@@ -93,6 +94,8 @@ class Loop:
                     self._batchings[message.run] = message.batching
                     if message.noted:
                         self._noted.add(message.run)
+                    if message.pickled:
+                        self._pickled.add(message.run)
                 except BaseException:  # noqa: BLE001 - a module that cannot be imported here may raise anything
                     self._link.send(Refused(self._worker, message.run, traceback.format_exc()))
             case Task() if message.run in self._kernels:
@@ -132,15 +135,16 @@ class Loop:
 
     def _packed(self, made: Made, work: Work) -> tuple[Payload, Made]:
         """Make a payload of a part; a value that cannot travel ends it there."""
-        failure = made.failure and self._proven(made.failure)
+        pickle = work.task.run in self._pickled
+        failure = made.failure and self._proven(made.failure, pickle=pickle)
         origins = None if made.origins is None else [np.array(column, np.int64) for column in made.origins]
         left_out = [tuple(sample) for _, sample in made.skipped]
         plain = made.origins is None and failure is None
         head = None if plain else (origins, failure and _fields(failure), left_out)
         try:
-            return self._link.payload([head, *self._stretches(made, work)], work.place), made
+            return self._link.payload([head, *self._stretches(made, work)], work.place, pickle=pickle), made
         except Unencodable as fault:
-            error = self._unencodable(made.values) or fault
+            error = self._unencodable(made.values, pickle=pickle) or fault
             kept = error.index
             if work.skips_what_cannot_travel:
                 return self._packed(work.without(made, kept, str(error)), work)
@@ -166,18 +170,18 @@ class Loop:
         else:
             yield from self._link.arranged(made.values, made.uniform)
 
-    def _unencodable(self, values: list[Any]) -> Unencodable | None:
+    def _unencodable(self, values: list[Any], *, pickle: bool) -> Unencodable | None:
         """Find the first value that cannot travel."""
         try:
-            self._link.payload(values)
+            self._link.payload(values, pickle=pickle)
         except Unencodable as error:
             return error
         return None
 
-    def _proven(self, failure: Failure) -> Failure:
-        """Leave the exception itself out where it would not arrive as what it is."""
+    def _proven(self, failure: Failure, *, pickle: bool) -> Failure:
+        """Leave the exception itself out where it would not arrive as what it is, or not without pickle."""
         try:
-            payload = self._link.payload([failure.error])
+            payload = self._link.payload([failure.error], pickle=pickle)
             if isinstance(payload, Encoded) and type(decode(encode([failure.error]))[0]) is not type(failure.error):
                 return replace(failure, error=None)
         except BaseException:  # noqa: BLE001 - its own __reduce__ and __init__ run here
@@ -190,6 +194,7 @@ class Loop:
         self._batchings.pop(run, None)
         self._swift.pop(run, None)
         self._noted.discard(run)
+        self._pickled.discard(run)
         if (kernel := self._kernels.pop(run, None)) is not None:
             _close(kernel)
 

@@ -118,8 +118,8 @@ class _Queues:
         """Hand a message to the hub."""
         self._deliver(message)
 
-    def payload(self, values: Sequence[object], place: Place | None = None) -> Payload:
-        """Keep values as they are."""
+    def payload(self, values: Sequence[object], place: Place | None = None, *, pickle: bool = True) -> Payload:
+        """Keep values as they are; nothing is pickled between threads."""
         return Plain.of(values)
 
     def arranged(self, values: Sequence[object], uniform: type | None) -> list[Stretch]:

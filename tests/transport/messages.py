@@ -38,6 +38,7 @@ PLACED = Placed([encode([1])[0]], [(1, 4096, 80_000, 0, 2**26), (2, 90_112, 70_0
 FROM_DRIVER = {
     "open": Open(3, Shipment(1, b"a stream", [(0, 2**20)], [5]), SURROUNDINGS, Batching(4, np.float32), True),
     "open of a kernel that is there": Open(3, Shipment(1, None), SURROUNDINGS),
+    "open of a run without pickle": Open(3, Shipment(1, None), SURROUNDINGS, pickled=False),
     "task": Task(3, 7, 1, 0, 2, Origin(0, (70,)), INPUTS),
     "task with all there is": Task(
         3, 7, 2, 5, 1, Origin(2, (7, 0), [(7, 0), (9, 1)]), PLACED, Block(4096, 4096, 0, 2**26), 3, (SPEC, 8, 3),

@@ -34,8 +34,8 @@ class FakeLink:
     def send(self, message):
         self.sent.append(message)
 
-    def payload(self, values, place=None):
-        return Encoded.of(values)
+    def payload(self, values, place=None, *, pickle=True):
+        return Encoded.of(values, pickle=pickle)
 
     def arranged(self, values, uniform):
         return arranged(values, uniform)
@@ -62,6 +62,13 @@ def serve(ops, *script, record=None):
     link = FakeLink(Open(RUN, tuple(ops), {}), *script)
     record = memoryview(array("q", blank_record())) if record is None else record
     Loop(1, link, record, lambda message: Kernel(message.kernel)).serve()
+    return link
+
+
+def serve_all(*script):
+    """Run a worker over a script that opens its runs itself; give its link."""
+    link = FakeLink(*script)
+    Loop(1, link, memoryview(array("q", blank_record())), lambda message: Kernel(message.kernel)).serve()
     return link
 
 
