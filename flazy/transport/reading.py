@@ -22,6 +22,7 @@ from flazy.transport.payload import Encoded, Placed
 from flazy.transport.wire import (
     BYE,
     CLOSE,
+    CLOSED,
     GRANTED,
     HEADER,
     HELLO,
@@ -38,6 +39,7 @@ from flazy.transport.wire import (
     VERSION,
     Bye,
     Close,
+    Closed,
     Granted,
     Hello,
     Logged,
@@ -55,7 +57,7 @@ LONGEST_REASON = 200  # characters of what msgpack or numpy say of a message; it
 FLAGS = LAST | LENT | SENT | NOTED | PICKLED
 PLAIN: Final = frozenset({str, int, float, type(None)})  # what a log record is made of
 
-Reply = Hello | Result | Refused | Logged
+Reply = Hello | Result | Refused | Logged | Closed
 M = TypeVar("M")
 
 
@@ -181,6 +183,7 @@ _FROM_WORKER: Final[dict[int, Callable[[_Header, Sequence[Buffer]], Reply]]] = {
     RESULT: _read_result,
     REFUSED: lambda head, rest: Refused(head.worker, head.run, _of(str, _read(rest, 1, pickle=False)[0])),
     LOGGED: _read_logged,
+    CLOSED: _bare(lambda head: Closed(head.worker, head.run)),
 }
 
 

@@ -25,6 +25,7 @@ from flazy.transport.payload import Encoded, Payload, Placed
 __all__ = [
     "Bye",
     "Close",
+    "Closed",
     "Granted",
     "Hello",
     "Logged",
@@ -113,7 +114,7 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Forget a run: its tasks, its kernel, and what its functions opened."""
+    """Forget a run: its tasks, its kernel, and what its functions opened; the answer is `Closed`."""
 
     run: int
 
@@ -128,10 +129,18 @@ class Bye:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """A worker is ready for a run: it has started, or has closed the last one."""
+    """A worker has started, and is ready for runs; the first message of each, and its only one of this kind."""
 
     worker: int
     pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A worker has closed a run: nothing of it comes any more, and it reads and writes none of its memory."""
+
+    worker: int
+    run: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +180,8 @@ class Logged:
     record: dict[str, Any]
 
 
-Message = Open | Task | Granted | Close | Bye | Hello | Result | Refused | Logged
-OPEN, TASK, GRANTED, CLOSE, BYE, HELLO, RESULT, REFUSED, LOGGED = range(1, 10)
+Message = Open | Task | Granted | Close | Bye | Hello | Result | Refused | Logged | Closed
+OPEN, TASK, GRANTED, CLOSE, BYE, HELLO, RESULT, REFUSED, LOGGED, CLOSED = range(1, 11)
 
 
 def pack(message: Message) -> list[Buffer]:
@@ -200,22 +209,28 @@ def pack(message: Message) -> list[Buffer]:
         case Granted():
             return [_header(GRANTED, run=message.run, task=message.task, numbers=(message.parts, 0, 0))]
         case Open():
-            kernel: Shipment = message.kernel
-            batching = message.batching and (message.batching.size, message.batching.default_dtype)
-            flags = SENT * (kernel.stream is not None) | NOTED * message.noted | PICKLED * message.pickled
-            head = _header(OPEN, flags=flags, run=message.run)
-            rest = encode([message.surroundings, kernel.number, kernel.spans, kernel.dropped, batching])
-            return [head, kernel.stream or b"", *rest]
+            return _pack_open(message)
         case Close():
             return [_header(CLOSE, run=message.run)]
         case Bye():
             return [_header(BYE)]
         case Hello():
             return [_header(HELLO, worker=message.worker, numbers=(message.pid, 0, 0))]
+        case Closed():
+            return [_header(CLOSED, worker=message.worker, run=message.run)]
         case Refused():
             return [_header(REFUSED, worker=message.worker, run=message.run), *encode([message.reason], pickle=False)]
         case Logged():
             return [_header(LOGGED, worker=message.worker), *encode([message.record], pickle=False)]
+
+
+def _pack_open(message: Open) -> list[Buffer]:
+    kernel: Shipment = message.kernel
+    batching = message.batching and (message.batching.size, message.batching.default_dtype)
+    flags = SENT * (kernel.stream is not None) | NOTED * message.noted | PICKLED * message.pickled
+    head = _header(OPEN, flags=flags, run=message.run)
+    rest = encode([message.surroundings, kernel.number, kernel.spans, kernel.dropped, batching])
+    return [head, kernel.stream or b"", *rest]
 
 
 def _header(

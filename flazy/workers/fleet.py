@@ -1,7 +1,7 @@
-"""The worker processes of this process: who works for whom, who is new, idle or ending, who died.
+"""The worker processes of this process: who is new, idle or ending, who said what, who died.
 
-Owned by the hub thread, like everything that touches a socket.  A worker works for one parallel stage at a time, then
-waits, warm, for the next that opens with equal surroundings: another repetition, another pass, another pipeline.
+Owned by one thread, like everything that touches a socket.  Here: the processes, and what comes from them.  Not here:
+for whom they work (``tenancy.py``).
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from flazy.core.events import Blame
 from flazy.errors import FlazyError, ProtocolError, WorkerError, WorkerPoolBroken
 from flazy.transport import arena
-from flazy.transport.arena import Arena, Lease
+from flazy.transport.arena import Arena
 from flazy.transport.codec import Buffer
 from flazy.transport.hub import Hub
 from flazy.transport.reading import Reply, sender, unpack_from_worker
-from flazy.transport.wire import Bye, Close, Hello, Logged, Message, Open, Refused, Result, pack
+from flazy.transport.wire import Bye, Closed, Hello, Logged, Open, Refused, Result
 from flazy.workers import launch, room, zygote
 from flazy.workers.deaths import Death, tidy
 from flazy.workers.kernels import Kernels
@@ -30,6 +29,7 @@ from flazy.workers.member import Tenant, Worker
 from flazy.workers.oom import OomKills
 from flazy.workers.received import found
 from flazy.workers.relay import Relay
+from flazy.workers.tenancy import Tenancy
 from flazy.workers.warden import Warden
 
 __all__ = ["Fleet"]
@@ -38,15 +38,13 @@ START_SECONDS = 60.0
 LOOK_SECONDS = 0.2  # between looks at workers that nothing tells of
 ZYGOTE = 0  # its number in the relay
 NONCE_BITS = 24  # of a worker's number: one that is wrong is nobody's, and no message is taken for another worker's
-IDLE_SECONDS = 30.0  # for which a worker waits for more to do
-FREE_SECONDS = 0.5  # for which a stage waits for a worker that still works on a sample of a run that was closed
 MAX_PID = 2**22 + 1  # of any Linux
 GRACE_SECONDS = 1.0  # from Bye to SIGTERM, and from SIGTERM to SIGKILL
 
 log = logging.getLogger("flazy")
 
 
-class Fleet:
+class Fleet(Tenancy):
     """All worker processes and the sockets that reach them.
 
     Parameters
@@ -62,39 +60,22 @@ class Fleet:
     def __init__(
         self, folder: str, post: Callable[[Callable[[], None]], None], begun: zygote.Begun | None = None
     ) -> None:
-        self.hub = Hub(folder)
+        hub = Hub(folder)
         self.relay = Relay()
         self._post = post
         self._alive_read, self._alive_write = os.pipe()
         self.arena = Arena() if zygote.is_supported() and arena.is_supported() else None
-        self.kernels = Kernels(self.arena, post)
+        super().__init__(hub, Kernels(self.arena, post))
         self._zygote: zygote.Zygote | None = None
         if begun is not None:
             self._use(begun)
-        self._workers: dict[int, Worker] = {}
-        self._buried: set[int] = set()  # dead, and their last words not yet read
         self._numbers = 0
         self._warden = Warden(self._workers, self.relay)
         self._oom = OomKills()
         self.dropped = 0  # messages that came too late to count
 
-    # For pools --------------------------------------------------------------------------------------
-
-    def lease(self, n: int, owner: Tenant, opened: Open) -> None:
-        """Give ``n`` workers to an owner: warm ones with equal surroundings, those that are starting, then new ones."""
-        free = [worker for worker in self._workers.values() if self._suits(worker, opened)]
-        free.sort(key=lambda worker: (not worker.ready, not worker.started))
-        for worker in free[:n]:
-            worker.owner, worker.opened = owner, opened
-            if worker.started:
-                worker.deadline = None if worker.ready else time.monotonic() + FREE_SECONDS
-            if worker.ready:
-                self._join(worker)
-        for _ in range(n - len(free)):
-            self.start(owner, opened)
-
-    def start(self, owner: Tenant, opened: Open) -> None:
-        """Start one worker."""
+    def start(self, owner: Tenant, around: dict[str, Any], opened: Open | None) -> None:
+        """Start one worker for an owner; the rest as for `lease`."""
         self._numbers += 1
         number = self._numbers << NONCE_BITS | secrets.randbits(NONCE_BITS)
         try:
@@ -106,36 +87,9 @@ class Fleet:
             self.hub.remove(number)
             owner.broken(error if isinstance(error, FlazyError) else room.lack(error, "a worker process") or error)
             return
-        self._workers[number] = Worker(number, process, owner, opened, deadline=time.monotonic() + START_SECONDS)
+        deadline = time.monotonic() + START_SECONDS
+        self._workers[number] = Worker(number, process, owner, around, opened, deadline=deadline)
         self.relay.add(number, process.outputs)
-
-    def lend(self, number: int, run: int, task: int, lease: Lease) -> bool:
-        """Let a worker write into a block while it has a task; False if it has one for it already, or is gone."""
-        worker = self._workers.get(number)
-        if worker is None or (run, task) in worker.lent:
-            return False
-        worker.lent[run, task] = lease
-        return True
-
-    def send(self, number: int, message: Message) -> None:
-        """Send to a worker; never blocks."""
-        self.hub.send(number, pack(message))
-
-    def release(self, owner: Tenant) -> None:
-        """Take an owner's workers back, to wait for the next; what they still send for it is dropped."""
-        for worker in self._workers.values():
-            if worker.owner is owner:
-                worker.owner = None
-                if worker.started:
-                    worker.deadline = time.monotonic() + IDLE_SECONDS
-                if worker.ready:
-                    worker.ready = False
-                    self.send(worker.number, Close(owner.run))
-
-    def pid(self, number: int) -> int | None:
-        """Give the process id of a worker that is there."""
-        worker = self._workers.get(number)
-        return worker.pid if worker is not None else None
 
     # For the hub thread's loop ----------------------------------------------------------------------
 
@@ -223,22 +177,23 @@ class Fleet:
                 self._greet(worker, message.pid)
             case Logged():
                 self.relay.log(message.record)
+            case Closed():
+                self._take_closed(worker, message.run)
             case Result() | Refused():
                 if worker.overdue is not None:  # what it was asked for its stack may have disturbed it
                     self.dropped += 1
-                elif worker.owner is not None and worker.owner.run == message.run and worker.ready:
+                elif worker.owner is not None and message.run in worker.runs:
                     self._report_to(worker.owner, worker, message)
-                elif worker.ready and not worker.ending:
-                    raise ProtocolError(f"a message of run {message.run}, on which it does not work")
-                else:  # of a run that was closed meanwhile
+                elif message.run in worker.closing or worker.ending:
                     self.dropped += 1
+                else:
+                    raise ProtocolError(f"a message of run {message.run}, on which it does not work")
 
     def _report_to(self, owner: Tenant, worker: Worker, message: Result | Refused) -> None:
-        if isinstance(message, Refused):
-            what = "a worker process could not load the functions of this stage"
-            owner.broken(WorkerError(f"{what}:\n\n{message.reason}"))
-            return
         worker.seen.heard += 1
+        if isinstance(message, Refused):
+            owner.refused(message)
+            return
         key = (message.run, message.task)
         owner.result(found(message, worker.lent.get(key)))
         worker.lent.pop(key, None)  # only now: where the result is refused, the worker may still write there
@@ -266,41 +221,18 @@ class Fleet:
 
         self.relay.finish(ZYGOTE, lambda words: self._post(lambda: bury(words)))
 
-    def _suits(self, worker: Worker, opened: Open) -> bool:
-        """Say whether a worker is free, and was last in surroundings that what it imported would not differ in."""
-        mine, other = worker.opened.surroundings, opened.surroundings
-        same = all(mine[name] == other[name] for name in ("path", "environment"))
-        able = not (worker.ending or worker.foul or worker.number in self._buried)
-        return same and worker.owner is None and able
-
     def _greet(self, worker: Worker, pid: int) -> None:
-        if worker.ready or pid != (worker.process.pid or pid) or not 0 < pid < MAX_PID:
-            raise ProtocolError(f"a greeting of process {pid}" + " when it had greeted before" * worker.ready)
+        if worker.started or pid != (worker.process.pid or pid) or not 0 < pid < MAX_PID:
+            raise ProtocolError(f"a greeting of process {pid}" + " when it had greeted before" * worker.started)
         worker.process.greeted(pid)
-        worker.pid, worker.started, worker.ready = pid, True, True
-        worker.lent.clear()  # for a run that is closed: nothing writes there any more
-        self._done_with_kernel(worker)
-        if worker.ending:
-            return
-        worker.deadline = None if worker.owner is not None else time.monotonic() + IDLE_SECONDS
-        self._join(worker)
-
-    def _join(self, worker: Worker) -> None:
-        if worker.owner is not None:
-            worker.kernel = worker.opened.kernel
-            self.kernels.hold(worker.kernel)
-            self.send(worker.number, replace(worker.opened, kernel=worker.known.shipment(worker.kernel)))
-            worker.owner.joined(worker.number)
-
-    def _done_with_kernel(self, worker: Worker) -> None:
-        """Take in that a worker has closed its run or is dead: no memory of the kernel is mapped there any more."""
-        if worker.kernel is not None:
-            self.kernels.release(worker.kernel)
-            worker.kernel = None
+        worker.pid, worker.started = pid, True
+        self._place(worker)
 
     def _end(self, worker: Worker) -> None:
         if not worker.ending:
             worker.ending, worker.owner = True, None
+            worker.closing |= worker.runs  # of which nothing counts any more; it closes them unasked
+            worker.runs.clear()
             self.send(worker.number, Bye())
             worker.deadline = time.monotonic() + GRACE_SECONDS
 
@@ -314,9 +246,9 @@ class Fleet:
         elif worker.owner is None:
             self._end(worker)
         elif worker.started:
-            owner, worker.owner = worker.owner, None
-            worker.deadline = now + IDLE_SECONDS
-            self.start(owner, worker.opened)
+            owner, opened = worker.owner, worker.opened
+            self._part(worker)
+            self.start(owner, worker.around, opened)
         else:
             owner = worker.owner
             self._end(worker)
@@ -347,9 +279,11 @@ class Fleet:
         stack = tidy(worker.process.stack()) if own or limit is not None else ""
         if worker.foul:
             how, own = f"sent what breaks the protocol ({worker.foul}) and {how}", True
+        blame, run = None, None
+        if running is not None and running.run in worker.runs and not (worker.spared and limit is None):
+            blame, run = Blame(running.task, running.place, own, limit is not None, running.made), running.run
         worker.process.close()
-        worker.lent.clear()
-        self._done_with_kernel(worker)
+        self._take_back(worker)
         if not self._workers:
             self.kernels.forget()
         owner = worker.owner
@@ -361,10 +295,8 @@ class Fleet:
         if not worker.started and (lack := room.lacks(code, "a worker process")) is not None:
             owner.broken(lack)
             return
-        blame = None
-        if running is not None and running.run == owner.run and not (worker.spared and limit is None):
-            blame = Blame(running.task, running.place, own, limit is not None, running.made)
         hint = self._oom.look() if code == -signal.SIGKILL and not worker.foul else ""
-        how = how if worker.ready else f"{how} (before it was ready)"
-        owner.lost(worker.number, Death(name, how, code, stack, hint, limit, last_words), blame, own=own)
+        how = how if worker.joined else f"{how} (before it was ready)"
+        death = Death(name, how, code, stack, hint, limit, last_words)
+        owner.lost(worker.number, death, blame, own=own, run=run)
 

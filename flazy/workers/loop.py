@@ -1,6 +1,7 @@
 """What a worker does: messages in, parts out; the same body in a process and in a thread.
 
-The lowest task that has credit runs next.  Messages are looked at between parts, never during one.
+The lowest task that has credit runs next; of several runs, that of the one whose turn was longest ago.  Messages are
+looked at between parts, never during one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from flazy.transport.layout import spec_of
 from flazy.transport.link import Link
 from flazy.transport.payload import Encoded, Payload
 from flazy.transport.stretches import FILLED, Stretch, gathered
-from flazy.transport.wire import Bye, Close, Granted, Hello, Message, Open, Refused, Result, Task
+from flazy.transport.wire import Bye, Close, Closed, Granted, Hello, Message, Open, Refused, Result, Task
 from flazy.workers.task import Failure, Made, Record, Work, idle, work_of
 
 __all__ = ["UNSERIALIZABLE", "Loop"]
@@ -62,7 +63,7 @@ class Loop:
         self._record = record
         self._load = load
         self._settle = settle
-        self._kernels: dict[int, Kernel] = {}
+        self._kernels: dict[int, Kernel] = {}  # by run, of several the one whose turn was longest ago first
         self._batchings: dict[int, Batching | None] = {}
         self._swift: dict[int, type] = {}  # what the last output was, where they take too little time to be noted
         self._noted: set[int] = set()  # runs of which each call is noted
@@ -74,7 +75,7 @@ class Loop:
         self._link.send(Hello(self._worker, os.getpid()))
         try:
             while True:
-                ready = min((key for key, work in self._works.items() if work.credit), default=None)
+                ready = self._next()
                 message = self._link.receive(wait=ready is None)
                 if isinstance(message, Bye):
                     return
@@ -86,18 +87,18 @@ class Loop:
             for run in list(self._kernels):
                 self._forget(run)
 
+    def _next(self) -> tuple[int, int] | None:
+        """Give the run and the task whose turn it is, if one has credit."""
+        ready = (key for key, work in self._works.items() if work.credit)
+        if len(self._kernels) < 2:  # nothing but this for a single run, whose tasks may be tiny
+            return min(ready, default=None)
+        turns = {run: turn for turn, run in enumerate(self._kernels)}
+        return min(ready, key=lambda key: (turns[key[0]], key), default=None)
+
     def _handle(self, message: Message) -> None:
         match message:
             case Open():
-                try:
-                    self._kernels[message.run] = self._load(message)
-                    self._batchings[message.run] = message.batching
-                    if message.noted:
-                        self._noted.add(message.run)
-                    if message.pickled:
-                        self._pickled.add(message.run)
-                except BaseException:  # noqa: BLE001 - a module that cannot be imported here may raise anything
-                    self._link.send(Refused(self._worker, message.run, traceback.format_exc()))
+                self._open(message)
             case Task() if message.run in self._kernels:
                 place = self._link.place(message, batched=self._batchings[message.run] is not None)
                 swift = self._swift.get(message.run)
@@ -109,10 +110,24 @@ class Loop:
                     work.credit += message.parts
             case Close():
                 self._forget(message.run)
-                self._link.send(Hello(self._worker, os.getpid()))
+                self._link.send(Closed(self._worker, message.run))
+
+    def _open(self, message: Open) -> None:
+        try:
+            self._kernels[message.run] = self._load(message)
+        except BaseException:  # noqa: BLE001 - a module that cannot be imported here may raise anything
+            self._link.send(Refused(self._worker, message.run, traceback.format_exc()))
+            return
+        self._batchings[message.run] = message.batching
+        if message.noted:
+            self._noted.add(message.run)
+        if message.pickled:
+            self._pickled.add(message.run)
 
     def _step(self, key: tuple[int, int]) -> None:
         work = self._works[key]
+        if len(self._kernels) > 1:
+            self._kernels[key[0]] = self._kernels.pop(key[0])
         made = work.part()
         self._swift.pop(key[0], None)
         if made.failure is None and made.values and made.nanos < SWIFT_NANOS * len(made.values):

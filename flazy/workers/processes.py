@@ -1,4 +1,4 @@
-"""The pool of worker processes: leased from the fleet, replaced as they die, up to a limit."""
+"""The pool of worker processes: what is sent to them, and in which surroundings they run."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from flazy.collate import Batching
-from flazy.core.events import Blame, Grant, Send
+from flazy.core.events import Grant, Send
 from flazy.plan.where import Processes
 from flazy.transport.codec import Unencodable
 from flazy.transport.payload import Encoded, Payload
 from flazy.transport.places import Intake
 from flazy.transport.stretches import arranged
-from flazy.transport.wire import Open, Result, Task
-from flazy.workers.breaker import Breaker
-from flazy.workers.deaths import Death, tidy
+from flazy.transport.wire import Open, Task
+from flazy.workers.crew import Crew
 from flazy.workers.fleet import Fleet
 from flazy.workers.kernels import Kept
-from flazy.workers.launch import Running
 from flazy.workers.lending import Lending
 from flazy.workers.pool import Inputs, Owner, message_of
 from flazy.workers.threads import limited
@@ -30,10 +28,7 @@ __all__ = ["ProcessPool", "surroundings"]
 
 
 class ProcessPool:
-    """Worker processes of one parallel stage.
-
-    It is itself the owner that the fleet reports to, and passes on to the stage what is the stage's business: a dead
-    worker is replaced here.
+    """Worker processes of one parallel stage; what the fleet tells of them is the business of a `Crew`.
 
     Parameters
     ----------
@@ -50,26 +45,21 @@ class ProcessPool:
     def __init__(
         self, where: Processes, kernel: Kept, around: dict[str, Any], fleet: Fleet, batching: Batching | None = None
     ) -> None:
-        self._n = where.n
-        self.timeout = where.timeout
+        self._timeout = where.timeout
         self._kernel = kernel
         self._around = around
         self._batching = batching
         self._fleet = fleet
         self._owner: Owner | None = None
-        self._opened: Open | None = None
-        self._ready: set[int] = set()
-        self._pids: dict[int, int] = {}
-        self._breaker = Breaker(where.n)
         self._intake = Intake(fleet.arena)
         self._lending = Lending(fleet, batching.size if batching is not None else 0)
-        self.run = 0
+        self._crew = Crew(where, around, fleet, self._lending)
 
     def open(self, owner: Owner) -> None:
         """Lease the workers."""
-        self._owner, self.run = owner, owner.run
-        self._opened = Open(owner.run, self._kernel, self._around, self._batching, self.timeout is not None)
-        self._fleet.lease(self._n, self, self._opened)
+        self._owner = owner
+        noted = self._timeout is not None
+        self._crew.open(owner, Open(owner.run, self._kernel, self._around, self._batching, noted))
 
     def send(self, command: Send | Grant) -> None:
         """Send a message, and with a task a block for the large arrays that are to be expected of it."""
@@ -89,7 +79,7 @@ class ProcessPool:
     def close(self) -> None:
         """Give the workers back to the fleet."""
         self._owner = None
-        self._fleet.release(self)
+        self._crew.close()
 
     def keep(self, value: object) -> object:
         """Copy what the source may write into again, large arrays into shared memory."""
@@ -105,57 +95,7 @@ class ProcessPool:
 
     def name(self, worker: int) -> str:
         """Spell a process."""
-        return f"worker process {self._pids.get(worker, '?')}"
-
-    # Reports of the fleet ---------------------------------------------------------------------------
-
-    def joined(self, worker: int) -> None:
-        """Pass on."""
-        self._ready.add(worker)
-        self._breaker.joined()
-        self._pids[worker] = self._fleet.pid(worker) or 0
-        if self._owner is not None:
-            self._owner.joined(worker)
-
-    def result(self, result: Result) -> None:
-        """Pass on; work is getting done.
-
-        Raises
-        ------
-        ProtocolError
-            The result is not what it may be; nothing has changed.
-        """
-        self._lending.measure(result)
-        if self._owner is not None:
-            self._owner.result(result)
-        self._breaker.worked()
-
-    def lost(self, worker: int, death: Death, blame: Blame | None, *, own: bool) -> None:
-        """Replace a dead worker, unless they die faster than they work; ``own`` as in `Blame`."""
-        owner, opened = self._owner, self._opened
-        if owner is None or opened is None:
-            return
-        self._fleet.relay.warn(f"{death.headline}; its samples are sent again")
-        broken = self._breaker.lost(str(death), own=own, joined=worker in self._ready)
-        self._ready.discard(worker)
-        owner.lost(worker, death, blame)
-        if broken is not None:
-            self.broken(broken)
-        else:
-            self._fleet.start(self, opened)
-
-    def slow(self, worker: int, running: Running, seconds: float, stack: str) -> None:
-        """Warn with the name of the sample."""
-        if self._owner is not None:
-            what = self._owner.describe(running.task, running.place)
-            limit = " (no timeout= is set)" if self.timeout is None else ""  # else it is a setup=
-            text = f"{what} has been running for {seconds:.0f} s in {self.name(worker)}{limit}"
-            self._fleet.relay.warn_slow(text, tidy(stack))
-
-    def broken(self, error: BaseException) -> None:
-        """Pass on."""
-        if self._owner is not None:
-            self._owner.broken(error)
+        return self._crew.name(worker)
 
 
 def surroundings(threads: int | None = None) -> dict[str, Any]:

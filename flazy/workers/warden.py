@@ -39,7 +39,7 @@ class Warden:
     def look(self, zygote: Zygote | None) -> None:
         """Look at whoever somebody waits for; a zygote that stands still is ended, and so replaced."""
         targets = [
-            Target(worker.number, worker.process, worker.seen, worker.owner.timeout)
+            Target(worker.number, worker.process, worker.seen, worker.owner.limit)
             for worker in self._workers.values()
             if worker.owner is not None and worker.process.code() is None
         ]
@@ -52,8 +52,8 @@ class Warden:
     def condemn(self, number: int, running: Running) -> None:
         """Count no result any more of a worker whose call takes longer than it may."""
         worker = self._workers[number]
-        if worker.owner is not None and worker.owner.timeout is not None:
-            worker.overdue = running, worker.owner.timeout
+        if worker.owner is not None and (limit := worker.owner.limit(running.run)) is not None:
+            worker.overdue = running, limit
 
     def end(self, number: int) -> None:
         """End a worker that was condemned."""
@@ -61,8 +61,9 @@ class Warden:
 
     def slow(self, number: int, running: Running, seconds: float, stack: str) -> None:
         """Warn of a call that takes long."""
-        if (owner := self._workers[number].owner) is not None and owner.run == running.run:
-            owner.slow(number, running, seconds, stack)
+        worker = self._workers[number]
+        if worker.owner is not None and running.run in worker.runs:
+            worker.owner.slow(number, running, seconds, stack)
 
     def stopped(self, number: int) -> None:
         """End a worker that somebody has stopped; its samples are sent to others."""

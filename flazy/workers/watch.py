@@ -12,7 +12,7 @@ import contextlib
 import pathlib
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -73,12 +73,15 @@ class Seen:
 
 
 class Target(NamedTuple):
-    """A worker that somebody waits for: its number, its process, what was seen last, and the limit of a call."""
+    """A worker that somebody waits for: its number, its process, what was seen last, and the limit of a call.
+
+    ``limit`` is asked with the run of the call; with None for the shortest that there is.
+    """
 
     number: int
     process: Worker
     seen: Seen
-    limit: float | None
+    limit: Callable[[int | None], float | None]
 
 
 class Watch:
@@ -104,8 +107,8 @@ class Watch:
                 self._look_at_call(target, gap)
             if target.seen.asked is not None:
                 self._every = SOON_SECONDS
-            elif target.limit is not None:
-                self._every = min(self._every, max(target.limit / 5, SOON_SECONDS))
+            elif (limit := target.limit(None)) is not None:
+                self._every = min(self._every, max(limit / 5, SOON_SECONDS))
         return gap
 
     def _look_at_state(self, target: Target, gap: float) -> bool:
@@ -119,7 +122,7 @@ class Watch:
         return stopped
 
     def _look_at_call(self, target: Target, gap: float) -> None:
-        number, process, seen, limit = target
+        number, process, seen, limit_of = target
         if seen.condemned:
             if seen.asked is not None and seen.asked.is_there(process.stack()):
                 self._judge.end(number)
@@ -131,6 +134,7 @@ class Watch:
             seen.still_s, seen.warnings, seen.asked = 0.0, 0, None
             return
         seen.still_s += gap
+        limit = limit_of(running.run)
         if limit is not None and running.place[1:2] != (SETUP,):
             if seen.still_s >= limit:
                 seen.condemned, seen.asked = True, Stack()

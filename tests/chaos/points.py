@@ -17,7 +17,7 @@ from typing import Any
 
 from flazy.transport import places
 from flazy.transport.link import SocketLink
-from flazy.transport.wire import Close, Hello, Message, Result, Task
+from flazy.transport.wire import Close, Closed, Hello, Message, Result, Task
 from flazy.workers import forker, process
 from flazy.workers.loop import Loop
 
@@ -53,7 +53,6 @@ POINTS: dict[str, tuple[str, ...]] = {
 OF_NEW_WORKERS = ("zygote: forked and not told", "forked", "before hello", "after hello")
 
 _task = -1  # the number of the one under way
-_hellos = 0
 
 
 def hit(point: str) -> None:
@@ -159,11 +158,12 @@ def _sending(_link: SocketLink, message: Message) -> None:
     if isinstance(message, Result):
         hit("nothing noted, not sent")
     elif isinstance(message, Hello):
-        hit("closed, not told" if _hellos else "before hello")
+        hit("before hello")
+    elif isinstance(message, Closed):
+        hit("closed, not told")
 
 
 def _sent(link: SocketLink, message: Message) -> None:
-    global _hellos  # noqa: PLW0603 - as above
     if isinstance(message, Result):
         hit("given to ZeroMQ")
         if _is_armed("sent"):
@@ -173,5 +173,6 @@ def _sent(link: SocketLink, message: Message) -> None:
             hit("sent")
             os._exit(9)  # another worker was first
     elif isinstance(message, Hello):
-        _hellos += 1
-        hit("told that it is idle" if _hellos > 1 else "after hello")
+        hit("after hello")
+    elif isinstance(message, Closed):
+        hit("told that it is idle")

@@ -18,7 +18,7 @@ from flazy.transport.codec import encode
 from flazy.transport.layout import spec_of
 from flazy.transport.link import SocketLink
 from flazy.transport.stretches import BATCHES, COLUMNS, FILLED, NUMBERS, ROWS
-from flazy.transport.wire import HEADER, HELLO, LAST, LENT, LOGGED, OPEN, REFUSED, RESULT, TASK, VERSION
+from flazy.transport.wire import CLOSED, HEADER, HELLO, LAST, LENT, LOGGED, OPEN, REFUSED, RESULT, TASK, VERSION
 from flazy.workers.loop import Loop
 
 
@@ -78,6 +78,8 @@ BLAMED = {
     "a task, which comes from the driver": lambda me, folder: [me.header(TASK), *bomb(me, folder)],
     "a kernel, which comes from the driver": lambda me, folder: [me.header(OPEN), b"", *bomb(me, folder)],
     "a second greeting": lambda me, _: [me.header(HELLO, a=os.getpid())],
+    "a run that is closed unasked": lambda me, _: [me.header(CLOSED)],
+    "another run that is closed": lambda me, _: [me.header(CLOSED, run=me.run + 1)],
     "another run": lambda me, _: me.result(run=me.run + 1),
     "a refusal of another run": lambda me, _: [me.header(REFUSED, run=10**9), *encode(["no"])],
     "a refusal without a reason": lambda me, _: [me.header(REFUSED)],

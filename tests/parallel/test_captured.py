@@ -59,7 +59,7 @@ def sent(monkeypatch):
         send(hub, worker, frames)
 
     monkeypatch.setattr(Hub, "send", noting)
-    monkeypatch.setattr("flazy.workers.fleet.FREE_SECONDS", 60.0)  # else a slow machine replaces one that is busy
+    monkeypatch.setattr("flazy.workers.tenancy.FREE_SECONDS", 60.0)  # else a slow machine replaces one that is busy
     return sizes
 
 

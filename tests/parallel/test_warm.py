@@ -36,7 +36,7 @@ def wait_until(is_so):
 
 
 def test_the_next_pass_and_the_next_pipeline_run_in_the_same_processes(monkeypatch):
-    monkeypatch.setattr("flazy.workers.fleet.FREE_SECONDS", 60.0)  # else a slow machine replaces one that is busy
+    monkeypatch.setattr("flazy.workers.tenancy.FREE_SECONDS", 60.0)  # else a slow machine replaces one that is busy
     Dataset(range(200)).map(lambda x: x, workers=2).list()
     first = numbers()
     for _ in range(3):
@@ -55,7 +55,7 @@ def all_but_closed(run):
 
 
 def test_they_are_free_for_another_pipeline_before_the_consumer_closes_the_last(monkeypatch):
-    monkeypatch.setattr("flazy.workers.fleet.FREE_SECONDS", 60.0)
+    monkeypatch.setattr("flazy.workers.tenancy.FREE_SECONDS", 60.0)
     with Dataset(range(20)).map(lambda x: x, workers=2).open() as run:
         all_but_closed(run)
         Dataset(range(20)).map(lambda x: x, workers=2).list()
@@ -139,7 +139,7 @@ def test_a_worker_that_still_works_for_a_closed_run_is_not_waited_for():
 
 
 def test_idle_ones_end_when_their_time_is_over(monkeypatch):
-    monkeypatch.setattr("flazy.workers.fleet.IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("flazy.workers.tenancy.IDLE_SECONDS", 0.0)
     ds = Dataset(range(200))
     first = pids(ds)
     wait_until(lambda fleet: fleet.empty)

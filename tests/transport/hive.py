@@ -34,7 +34,7 @@ from flazy.transport.payload import Encoded, Placed
 from flazy.transport.places import Place
 from flazy.transport.reading import sender, unpack, unpack_from_worker
 from flazy.transport.stretches import FILLED, ROWS
-from flazy.transport.wire import Close, Granted, Hello, Result, Task, pack
+from flazy.transport.wire import Close, Closed, Granted, Hello, Result, Task, pack
 from flazy.workers import fleet as fleet_module
 from flazy.workers import launch
 from flazy.workers.fleet import Fleet
@@ -140,9 +140,8 @@ class PlayedFleet(Fleet):
 class PlayedWorker:
     """A worker that does as it is told."""
 
-    def __init__(self, number, pid, window, *, batched):
+    def __init__(self, number, window, *, batched):
         self.number = number
-        self.pid = pid
         self.window = window
         self.batched = batched
         self.waiting = {}  # tasks that were sent without credit
@@ -156,8 +155,8 @@ class PlayedWorker:
                 return [self._result(task)]
             case Granted() as grant if (task := self.waiting.pop((grant.run, grant.task), None)) is not None:
                 return [self._result(task)]
-            case Close():
-                return [Hello(self.number, self.pid)]
+            case Close(run):
+                return [Closed(self.number, run)]
         return []
 
     def _result(self, task):
@@ -253,7 +252,7 @@ class Hive:
         for number, worker in list(self.fleet._workers.items()):
             if number not in self.workers:
                 pid, window = worker.process.pid, Window(self.fleet.arena.file)
-                self.workers[number] = PlayedWorker(number, pid, window, batched=self.batched)
+                self.workers[number] = PlayedWorker(number, window, batched=self.batched)
                 self._put(Hello(number, pid))
         ready = [number for number, sent in self.fleet.hub.sent.items() if sent and number in self.workers]
         if ready:

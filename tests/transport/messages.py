@@ -14,6 +14,7 @@ from flazy.transport.stretches import NUMBERS, ROWS, arranged, gathered
 from flazy.transport.wire import (
     Bye,
     Close,
+    Closed,
     Granted,
     Hello,
     Logged,
@@ -50,6 +51,7 @@ FROM_DRIVER = {
 }
 FROM_WORKER = {
     "hello": Hello(9, 4711),
+    "closed": Closed(9, 3),
     "result": Result(9, 3, 7, 0, 3, True, 12_345, payload(1, "two", 3.0)),
     "result with arrays": Result(9, 3, 7, 4, 1, False, 0, payload({"x": np.zeros(5000), "y": np.arange(3)})),
     "result in a block": Result(9, 3, 7, 0, 2, True, 1, PLACED),

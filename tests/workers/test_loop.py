@@ -6,7 +6,6 @@ import os
 import numpy as np
 import pytest
 
-from flazy.plan.kernel import Kernel
 from flazy.plan.loops import INDEX, blank_record
 from flazy.transport.wire import Close, Granted, Hello, Open, Refused
 from flazy.workers.collected import PART_OUTPUTS as PART
@@ -266,12 +265,3 @@ def test_record_names_what_runs_until_it_is_packed():
 
     assert [("running", RUN, 4, 0), ("running", RUN, 4, 1), ("packing", RUN, 4, 1)] == seen[:3]
     assert -1 == record[1]
-
-
-def test_kernels_of_two_runs_live_side_by_side():
-    link = FakeLink(
-        Open(1, (op("map", abs),), {}), Open(2, (op("map", str),), {}), task(0, -1, run=2), task(0, -1, run=1)
-    )
-    Loop(1, link, blank_record(), lambda message: Kernel(message.kernel)).serve()
-
-    assert [(1, [1]), (2, ["-1"])] == [(result.run, opened(result)[2]) for result in link.results]

@@ -42,10 +42,11 @@ class FakeFleet:
         self.released = 0
         self.lent = []
 
-    def lease(self, n, owner, opened):
+    def lease(self, n, owner, around, opened):
         self.started += n
+        self.tenant = owner
 
-    def start(self, owner, opened):
+    def start(self, owner, around, opened):
         self.started += 1
 
     def send(self, worker, message):
@@ -101,10 +102,10 @@ def pool(fleet, owner):
 RESULT = Result(1, 3, 0, 0, 1, True, 5, Encoded.of([None, 1]))
 
 
-def die(pool, worker, *, own=True, ready=True):
+def die(tenant, worker, *, own=True, ready=True):
     if ready:
-        pool.joined(worker)
-    pool.lost(worker, Death(f"worker process {worker}", "went", words="ouch"), None, own=own)
+        tenant.joined(worker)
+    tenant.lost(worker, Death(f"worker process {worker}", "went", words="ouch"), None, own=own, run=None)
 
 
 def broken(owner):
@@ -122,8 +123,8 @@ def test_command_becomes_a_message_of_the_run(pool, fleet):
 
 def test_dead_worker_is_reported_and_replaced(pool, fleet, owner):
     blame = Blame(1, (2,), own=True)
-    pool.joined(1)
-    pool.lost(1, Death("worker process 1", "went"), blame, own=True)
+    fleet.tenant.joined(1)
+    fleet.tenant.lost(1, Death("worker process 1", "went"), blame, own=True, run=3)
 
     assert [("joined", 1), ("lost", 1, blame)] == owner.reports
     assert 3 == fleet.started
@@ -132,7 +133,7 @@ def test_dead_worker_is_reported_and_replaced(pool, fleet, owner):
 
 def test_workers_that_die_before_they_are_ready_break_the_pool_at_the_third(pool, fleet, owner):
     for worker in range(3):
-        die(pool, worker, ready=False)
+        die(fleet.tenant, worker, ready=False)
     ((_, kind, text),) = broken(owner)
 
     assert WorkerPoolBroken is kind
@@ -141,44 +142,44 @@ def test_workers_that_die_before_they_are_ready_break_the_pool_at_the_third(pool
     assert 4 == fleet.started
 
 
-def test_start_that_succeeds_forgives_those_that_failed(pool, owner):
+def test_start_that_succeeds_forgives_those_that_failed(pool, fleet, owner):
     for worker in range(8):
-        die(pool, worker, ready=False)
-        pool.joined(100 + worker)
-        pool.result(RESULT)
+        die(fleet.tenant, worker, ready=False)
+        fleet.tenant.joined(100 + worker)
+        fleet.tenant.result(RESULT)
 
     assert [] == broken(owner)
 
 
-def test_workers_that_die_without_a_result_in_between_break_the_pool(pool, owner):
+def test_workers_that_die_without_a_result_in_between_break_the_pool(pool, fleet, owner):
     for worker in range(6):
-        die(pool, worker)
+        die(fleet.tenant, worker)
 
     assert "die faster than they work" in broken(owner)[0][2]
 
 
-def test_deaths_between_results_do_not_add_up(pool, owner):
+def test_deaths_between_results_do_not_add_up(pool, fleet, owner):
     for worker in range(50):
-        die(pool, worker)
-        pool.result(RESULT)
+        die(fleet.tenant, worker)
+        fleet.tenant.result(RESULT)
 
     assert [] == broken(owner)
 
 
-def test_workers_killed_from_outside_are_borne_longer(pool, owner):
+def test_workers_killed_from_outside_are_borne_longer(pool, fleet, owner):
     for worker in range(40):
-        die(pool, worker, own=False)
+        die(fleet.tenant, worker, own=False)
     borne = broken(owner)
-    die(pool, 99, own=False)
+    die(fleet.tenant, 99, own=False)
 
     assert ([], 1) == (borne, len(broken(owner)))
 
 
 def test_closed_pool_reports_and_starts_nothing(pool, fleet, owner):
     pool.close()
-    die(pool, 1)
-    pool.result(RESULT)
-    pool.broken(WorkerError("late"))
+    die(fleet.tenant, 1)
+    fleet.tenant.result(RESULT)
+    fleet.tenant.broken(WorkerError("late"))
 
     assert ([], 2, 1) == (owner.reports, fleet.started, fleet.released)
 
@@ -186,15 +187,15 @@ def test_closed_pool_reports_and_starts_nothing(pool, fleet, owner):
 def test_pool_that_is_done_gives_its_workers_back_once_and_may_still_be_closed(pool, fleet, owner):
     pool.finish()
     pool.finish()
-    die(pool, 1)
+    die(fleet.tenant, 1)
     released = fleet.released
     pool.close()
 
     assert ([], 2, 1, 2) == (owner.reports, fleet.started, released, fleet.released)
 
 
-def test_worker_is_named_by_its_process_also_after_its_death(pool):
-    die(pool, 1)
+def test_worker_is_named_by_its_process_also_after_its_death(pool, fleet):
+    die(fleet.tenant, 1)
 
     assert "worker process 4001" == pool.name(1)
 
@@ -206,7 +207,7 @@ def test_tasks_get_a_block_once_large_results_were_seen(pool, fleet):
 
     give(0)
     before = list(fleet.lent)
-    pool.result(Result(8, 3, 0, 0, 4, True, 5, Encoded([b"", bytes(400_000)])))
+    fleet.tenant.result(Result(8, 3, 0, 0, 4, True, 5, Encoded([b"", bytes(400_000)])))
     give(1)
 
     assert [] == before

@@ -63,7 +63,7 @@ class Scene:
         """Look as often as the watch wants to, or after so many seconds."""
         for _ in range(times):
             self.now = self.watch.next if after is None else self.now + after
-            self.watch.look([Target(1, self.process, self.seen, self.limit)])
+            self.watch.look([Target(1, self.process, self.seen, lambda run: self.limit)])
 
 
 @pytest.fixture
