@@ -81,10 +81,13 @@ LOADERS: dict[str, str] = {
     "run.runs": "the parallel runtime loads when a run opens its first parallel stage",
 }
 
+COMPUTED = "(a computed name)"
+
 # Single imports inside functions elsewhere: (module, imported) -> why it cannot stand at the top.
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("workers.threads", "threadpoolctl"): "few workers need it, and it may be missing",
     ("dtypes", "ml_dtypes"): "few need it, and it may be missing",
+    ("remote.code", COMPUTED): "what a user asks to have sent is loaded if it was not",
     ("workers.launch", "tempfile"): "Linux does without, and the zygote's start waits for what is loaded here",
 }
 
@@ -107,9 +110,6 @@ PERMITS: dict[tuple[str, str], str] = {
 
 
 # Reading ----------------------------------------------------------------------------------------------
-
-COMPUTED = "(a computed name)"
-
 
 @dataclass(frozen=True, slots=True)
 class Import:
