@@ -1,16 +1,21 @@
 """Kernels as bytes: what is sent to worker processes, and what is said of a function that cannot be.
 
+Functions and classes of a module go by reference, which is its name and theirs, and only those of the program itself by
+value.  Other machines may lack a module; so there are modules that go by value for one stream.
+
 Loaded when the first plan with worker processes opens, since it needs cloudpickle.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 import sys
+import threading
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Sequence
-from types import CodeType
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, ClassVar, NamedTuple
 
 import cloudpickle
@@ -30,8 +35,22 @@ class Pickled(NamedTuple):
     aside: Sequence[memoryview] = ()
 
 
-def dump_ops(ops: tuple[Op, ...], *, whole: bool = False) -> Pickled:
-    """Pickle a chain for workers; as a ``whole``, all of it is in the stream.
+def dump_ops(ops: tuple[Op, ...], *, whole: bool = False, by_value: Sequence[str] = ()) -> Pickled:
+    """Pickle a chain for workers.
+
+    Parameters
+    ----------
+    ops
+        The chain.
+    whole
+        Whether all of it is in the stream, the memory of large arrays too.
+    by_value
+        Modules that are loaded, and whose functions and classes are in the stream themselves, with the globals that
+        they use; and so are those of the modules inside them. A function has globals of its own in each stream: a
+        cache in a global comes as it is now, and is not shared with another kernel. A class stays the same class in
+        whatever stream it comes. A module that is used as an object (``import helper``) comes with all its globals, in
+        a dict that is not the one of its functions; it is not among the loaded modules there, so an ``import`` inside a
+        function does not find it.
 
     Raises
     ------
@@ -47,18 +66,39 @@ def dump_ops(ops: tuple[Op, ...], *, whole: bool = False) -> Pickled:
         aside.append(memory)
         return False
 
-    try:
-        return Pickled(_dumps(ops, stays), aside)
-    except Exception as error:
-        for op in ops:
-            then = op.policy.then if op.policy is not None else None
-            for role, fn in (("", op.fn), ("setup of ", op.setup), ("on_error of ", then)):
-                if (problem := _unpicklable(fn)) is not None:
-                    raise UnserializableFunction(
-                        f"{role}{op.name} cannot be sent to worker processes: {problem}. "
-                        "Open it inside the function or in setup=, or use workers=Threads(n)"
-                    ) from error
-        raise
+    with _registered(by_value):
+        try:
+            return Pickled(_dumps(ops, stays), aside)
+        except Exception as error:
+            for op in ops:
+                then = op.policy.then if op.policy is not None else None
+                for role, fn in (("", op.fn), ("setup of ", op.setup), ("on_error of ", then)):
+                    if (problem := _Culprit(by_value).of(fn)) is not None:
+                        raise UnserializableFunction(
+                            f"{role}{op.name} cannot be sent to worker processes: {problem}"
+                        ) from error
+            raise
+
+
+# cloudpickle's registry is the process's, so what is registered for one stream must not be seen by another that is made
+# at the same time.  Taken again by the same thread where an object's own pickling opens a dataset.
+_registering = threading.RLock()
+
+
+@contextlib.contextmanager
+def _registered(names: Iterable[str]) -> Iterator[None]:
+    """Have modules pickled by value for a while; those that the user has registered stay so."""
+    with _registering:
+        before = cloudpickle.list_registry_pickle_by_value()
+        ours = [sys.modules[name] for name in names if name not in before]
+        try:
+            for module in ours:
+                cloudpickle.register_pickle_by_value(module)
+            yield
+        finally:
+            for module in ours:
+                if module.__name__ in cloudpickle.list_registry_pickle_by_value():
+                    cloudpickle.unregister_pickle_by_value(module)
 
 
 def load_ops(stream: bytes | bytearray | memoryview, aside: Iterable[memoryview] = ()) -> tuple[Op, ...]:
@@ -90,39 +130,97 @@ def _reduced(code: CodeType) -> tuple[Any, ...]:
 
 
 NAMELESS = "<dynamic-code>"
+LOADING = frozenset({"__builtins__", "__cached__", "__loader__", "__spec__"})  # of a module; how it came to be here
+
+
+def _module_reduced(module: ModuleType) -> tuple[Any, ...]:
+    """Reduce a module as cloudpickle does, but one that goes by value so that modules may refer to each other.
+
+    cloudpickle makes such a module's globals a part of how it is made, and so would go round for ever; and it takes the
+    loader along, which may be of a class that is nowhere else.
+    """
+    make, arguments = cloudpickle.Pickler.dispatch_table[ModuleType](module)
+    if len(arguments) == 1:
+        return make, arguments
+    name, state = arguments
+    return ModuleType, (name,), {key: value for key, value in state.items() if key not in LOADING}
+
+
+def _goes_by_value(module: str, registered: Iterable[str]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in registered)
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types, so this is a subclass of Any
-    """cloudpickle's, but for `_reduced`."""
+    """cloudpickle's, but for code and for modules that go by value."""
 
-    dispatch_table: ClassVar = ChainMap({CodeType: _reduced}, cloudpickle.Pickler.dispatch_table)
-
-
-def _unpicklable(value: Any, name: str = "", seen: int = 3) -> str | None:
-    """Say which captured variable is in the way: closures, globals, defaults, attributes, ``seen`` levels deep."""
-    try:
-        _dumps(value)
-    except Exception as error:  # noqa: BLE001 - anything that a __reduce__ may raise
-        for inner, part in _captured(value) if seen else ():
-            if (problem := _unpicklable(part, f"{name}.{inner}" if name else inner, seen - 1)) is not None:
-                return problem
-        what = f"it captures {name!r}, a {type(value).__module__}.{type(value).__qualname__}" if name else "it"
-        return f"{what}, which cannot be pickled ({error})" if name else f"it cannot be pickled ({error})"
-    return None
+    dispatch_table: ClassVar = ChainMap(
+        {CodeType: _reduced, ModuleType: _module_reduced}, cloudpickle.Pickler.dispatch_table
+    )
 
 
-def _captured(value: Any) -> Iterable[tuple[str, Any]]:
+DEEP = 6  # levels of closures, globals, defaults and attributes in which a culprit is looked for
+HERE = "Open it inside the function or in setup=, or use workers=Threads(n)"
+
+
+class _Culprit:
+    """The search for the captured variable that is in the way; what was looked into is not looked into again."""
+
+    def __init__(self, by_value: Sequence[str]) -> None:
+        self._by_value = by_value
+        self._seen: dict[int, Any] = {}  # by identity, and held so that it stays one
+
+    def of(self, value: Any, name: str = "", owner: str = "", depth: int = DEEP) -> str | None:
+        """Say what is in the way and what to do; None where nothing is, or where it is not to be found here."""
+        try:
+            _dumps(value)
+        except Exception as error:  # noqa: BLE001 - anything that a __reduce__ may raise
+            self._seen[id(value)] = value
+            parts = list(_captured(value)) if depth else []
+            for inner, part, whose in sorted(parts, key=lambda each: _weight(each[1])):
+                if id(part) not in self._seen:
+                    path = f"{name}.{inner}" if name else inner
+                    if (problem := self.of(part, path, whose or owner, depth - 1)) is not None:
+                        return problem
+            if any(id(part) in self._seen for _, part, _ in parts):
+                return None if name else f"it cannot be pickled ({error}). {HERE}"
+            return self._told(value, name, owner, error)
+        return None
+
+    def _told(self, value: Any, name: str, owner: str, error: Exception) -> str:
+        if not name:
+            return f"it cannot be pickled ({error}). {HERE}"
+        what = f"it captures {name!r}, a {type(value).__module__}.{type(value).__qualname__}, which cannot be pickled"
+        if not _goes_by_value(owner, self._by_value):
+            return f"{what} ({error}). {HERE}"
+        return (
+            f"{what} ({error}). It is a variable of the module {owner!r}, which is sent by value, since the workers' "
+            "machines may not have it. Open it inside the function or in setup=, or install the module as a package, "
+            "here and on those machines"
+        )
+
+
+def _weight(value: Any) -> int:
+    """Order what a value captures: what is in the way is rather a plain value than a function that captures it."""
+    return 2 if isinstance(value, ModuleType) else 1 if isinstance(value, FunctionType | type) else 0
+
+
+def _captured(value: Any) -> Iterable[tuple[str, Any, str]]:
+    """Yield names, what they stand for, and of globals the module."""
     code = getattr(value, "__code__", None)
     if code is not None:
         for name, cell in zip(code.co_freevars, value.__closure__ or (), strict=True):
-            yield name, cell.cell_contents
+            yield name, cell.cell_contents, ""
         for name in code.co_names:
             if name in value.__globals__:
-                yield name, value.__globals__[name]
+                yield name, value.__globals__[name], str(value.__globals__.get("__name__"))
     for name in ("func", "__self__", "__func__", "__wrapped__"):
         if (part := getattr(value, name, None)) is not None and not isinstance(value, type):
-            yield name, part
+            yield name, part, ""
     if isinstance(value, dict):
-        yield from ((str(key), part) for key, part in value.items())
-    elif not isinstance(value, type):
-        yield from getattr(value, "__dict__", {}).items()
+        yield from ((str(key), part, "") for key, part in value.items())
+    elif isinstance(value, ModuleType):
+        yield from ((name, part, value.__name__) for name, part in vars(value).items() if name not in LOADING)
+    elif isinstance(value, type):
+        yield from ((name, part, value.__module__) for name, part in vars(value).items() if not name.startswith("__"))
+    else:
+        yield from ((name, part, "") for name, part in getattr(value, "__dict__", {}).items())
