@@ -3,8 +3,9 @@
     python -m tests.reliability                       # run the tests that are named here, and write the table
     python -m tests.reliability --report=junit.xml    # write it from a run that was (pytest --junit-xml=junit.xml)
 
-A test is named by its file, from ``tests`` on, and its function; a file alone stands for all that it holds. To add one
-is one line. A row that no test shows says why; ``tests/test_reliability.py`` checks that all of it exists.
+A test is named by its file, from ``tests`` on, and its function; a file alone stands for all that it holds, and what is
+in brackets, for all cases whose names begin so. To add one is one line. A row that no test shows says why;
+``tests/test_reliability.py`` checks that all of it exists.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ MISBEHAVIOUR = "parallel/test_misbehaviour.py"
 POOL = "workers/test_process_pool.py"
 AROUND = "parallel/test_surroundings.py"
 MEMORY = "parallel/test_memory.py"
-POOLS = "parallel/test_pools.py"
+POOLS = "pools/test_conformance.py::test_promise_is_kept"
 CHAOS = "parallel/test_chaos.py"
 ENDS = "parallel/test_ends.py"
 FLOW = "parallel/test_flow.py"
@@ -137,15 +138,15 @@ ROWS = (
             f"{SKIPS}::test_flatmap_that_dies_halfway_keeps_what_came_of_it",
             f"{MEMORY}::test_input_with_many_outputs_is_held_in_bounds",
             f"{MEMORY}::test_input_with_many_outputs_comes_through_processes",
-            f"{POOLS}::test_flatmap_of_none_one_and_many",
+            f"{POOLS}[flatmap of none one and many]",
         )),
     Row(12, "a filter drops everything, or all but the last", "the pass ends, and gives the last", (
-        f"{POOLS}::test_filter_that_drops_everything",
-        f"{POOLS}::test_filter_that_keeps_only_the_last",
+        f"{POOLS}[filter that drops everything]",
+        f"{POOLS}[filter that keeps only the last]",
     )),
     Row(13, "it draws random numbers",
         "the same stream for any number of workers, and after a death", (
-            f"{POOLS}::test_random_map_does_not_depend_on_the_workers",
+            f"{POOLS}[random map does not depend on the workers]",
             f"{CHAOS}::test_flatmap_and_random_map_are_exact_while_workers_are_killed",
             "test_randomness.py",
         )),
@@ -289,9 +290,8 @@ ROWS = (
     Row(39, "workers join and leave in the middle of a pass",
         "every sample comes once", left_out="workers on other machines are not built; for local ones see 14 and 18"),
     Row(40, "an empty source, one sample and more workers, a window of one, three passes", "exact, no stall", (
-        f"{POOLS}::test_empty_source",
-        f"{POOLS}::test_one_sample_and_more_workers_than_that",
-        f"{POOLS}::test_three_epochs",
+        f"{POOLS}[no samples and few]",
+        f"{POOLS}[three passes]",
         f"{FLOW}::test_little_data_comes_whole_in_three_passes_on_the_same_workers",
         "run/test_session.py::test_window_of_one_lets_one_sample_in_at_a_time",
     )),
@@ -310,7 +310,7 @@ ROWS = (
 )  # fmt: skip
 
 
-Outcomes = Mapping[str, Counter[str]]  # by file::function and by file: how many passed, failed, were skipped
+Outcomes = Mapping[str, Counter[str]]  # by file, file::function and file::function[case]: how many passed, failed …
 
 
 def outcomes(report: str) -> dict[str, Counter[str]]:
@@ -319,7 +319,8 @@ def outcomes(report: str) -> dict[str, Counter[str]]:
     for case in ET.fromstring(report).iter("testcase"):
         state = next((child.tag for child in case if child.tag in {"failure", "error", "skipped"}), "passed")
         file = case.attrib["classname"].removeprefix("tests.").replace(".", "/") + ".py"
-        for name in (file, f"{file}::{case.attrib['name'].partition('[')[0]}"):
+        function, _, case_of = case.attrib["name"].partition("[")
+        for name in (file, f"{file}::{function}", f"{file}::{function}[{case_of.partition(',')[0]}]"):
             found.setdefault(name, Counter())[{"error": "failure"}.get(state, state)] += 1
     return found
 
@@ -357,7 +358,7 @@ def table(found: Outcomes, rows: Iterable[Row] = ROWS) -> str:
 def run() -> str:
     """Run all tests that are named, and give their report."""
     paths = sorted({f"tests/{name.partition('::')[0]}" for row in ROWS for name in row.tests})
-    names = [f"tests/{name}" for name in sorted({name for row in ROWS for name in row.tests})]
+    names = sorted({f"tests/{name.partition('[')[0]}" for row in ROWS for name in row.tests})
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         print(f"{len(names)} names in {len(paths)} files; this takes some minutes", flush=True)

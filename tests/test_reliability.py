@@ -7,13 +7,15 @@ from pathlib import Path
 
 from tests import reliability
 from tests.parallel import compared
+from tests.pools import faults  # noqa: F401 - it adds checks
+from tests.pools.conformance import CHECKS
 from tests.reliability import Row
 
 TESTS = Path(__file__).parent
 
 REPORT = """<testsuites><testsuite>
 <testcase classname="tests.core.test_a" name="test_one[x-[1]]"/>
-<testcase classname="tests.core.test_a" name="test_one[y]"><failure/></testcase>
+<testcase classname="tests.core.test_a" name="test_one[y, twice]"><failure/></testcase>
 <testcase classname="tests.core.test_a" name="test_two"><skipped/></testcase>
 <testcase classname="tests.test_b" name="test_one"/>
 <testcase classname="tests.test_b" name="test_one"><error/></testcase>
@@ -34,10 +36,11 @@ def test_rows_are_numbered_and_each_has_tests_or_a_reason():
 def test_every_test_that_is_named_exists():
     names = {name for row in reliability.ROWS for name in row.tests}
     functions = {file: defined(file) for file in {name.partition("::")[0] for name in names}}
-    named = [name.partition("::") for name in sorted(names)]
+    named = [name.partition("[")[0].partition("::") for name in sorted(names)]
 
     assert [] == [f"{file}::{function}" for file, _, function in named if function and function not in functions[file]]
     assert all(functions.values())
+    assert {name.partition("[")[2] for name in names if "[" in name} <= {f"{promise}]" for promise in CHECKS}
 
 
 def between(page, name):
@@ -67,6 +70,7 @@ def test_outcomes_are_counted_by_function_and_by_file():
     found = reliability.outcomes(REPORT)
 
     assert Counter(passed=1, failure=1) == found["core/test_a.py::test_one"]
+    assert Counter(failure=1) == found["core/test_a.py::test_one[y]"]
     assert Counter(passed=1, failure=1, skipped=1) == found["core/test_a.py"]
     assert Counter(passed=1, failure=1) == found["test_b.py::test_one"]
 

@@ -1,0 +1,1 @@
+"""What every kind of workers promises, on every kind."""

@@ -1,0 +1,41 @@
+"""Every kind of workers keeps every promise that it can keep."""
+
+import pytest
+
+from tests.pools import faults  # noqa: F401 - it adds checks
+from tests.pools.conformance import CHECKS
+from tests.pools.kinds import CAPABILITIES, KINDS
+
+pytestmark = [pytest.mark.slow, pytest.mark.shares_workers]
+
+
+@pytest.fixture(scope="module")
+def where(request):
+    """Open one kind for all of its checks; to start a host takes longer than most of them."""
+    with KINDS[request.param].opened() as where:
+        yield where
+
+
+def pairs():
+    """Give each kind with what it can be held to; one that is not to be had is told of once."""
+    for name, kind in KINDS.items():
+        if kind.missing:
+            yield pytest.param(name, None, id=name, marks=pytest.mark.skip(reason=kind.missing))
+            continue
+        for promise, check in CHECKS.items():
+            if not kind.lacks.keys() & set(check.needs):
+                yield pytest.param(name, check, id=f"{promise}, {name}")
+
+
+@pytest.mark.parametrize(("where", "check"), list(pairs()), indirect=["where"])
+def test_promise_is_kept(where, check):
+    check.run(where)
+
+
+def test_what_is_needed_and_lacked_is_known_with_a_reason():
+    needed = {capability for check in CHECKS.values() for capability in check.needs}
+    lacked = {capability: reason for kind in KINDS.values() for capability, reason in kind.lacks.items()}
+
+    assert CAPABILITIES.keys() == needed
+    assert needed >= lacked.keys()
+    assert all(lacked.values())
