@@ -65,6 +65,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "jax": ("feeds",),
     "keras": ("feeds",),
     "pandas": ("feeds",),
+    "lz4": ("transport.squeeze",),
     "ray": ("workers.ray",),
 }
 
@@ -78,7 +79,10 @@ LOADERS: dict[str, str] = {
     "verbs": "the same, for the verbs that need them",
     "feeds": "each feed loads a framework that may be missing",
     "run.build": "stages that need a thread, a library or the parallel runtime load when a plan has them",
+    "transport.squeeze": "compression is asked for by few, and may be missing",
     "run.runs": "the parallel runtime loads when a run opens its first parallel stage",
+    "run.shipped": "so does what it is pickled by",
+    "run.segment": "what listens on a network loads when a stage has workers on other machines",
 }
 
 COMPUTED = "(a computed name)"

@@ -7,6 +7,7 @@ from flazy.plan.batching import BucketBatch, Pack, Window
 from flazy.plan.nodes import Node, RecordNode, spine_of
 from flazy.plan.planner import Chain, Physical, Step, plan, processes_of
 from flazy.plan.ranks import rank_of
+from flazy.plan.remote import Remote
 from flazy.plan.where import Processes
 
 __all__ = ["explain", "spell", "step"]
@@ -169,7 +170,10 @@ def _how(part: Step) -> str:
     below = part.upstreams[0] if part.upstreams else None
     if not isinstance(part.node, nodes.Batch) or not isinstance(below, Chain) or below.where is None:
         return ""
-    return ", made or filled in place by the workers" if below.batching is not None else ", gathered"
+    if below.batching is None:
+        return ", gathered"
+    far = isinstance(below.where, Remote)
+    return ", made by the workers where samples are small" if far else ", made or filled in place by the workers"
 
 
 def _chain(chain: Chain) -> str:

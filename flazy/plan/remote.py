@@ -95,14 +95,19 @@ class Remote(Where):
             raise InvalidArgument(f"compression={self.compression!r} of Remote: there is {', '.join(COMPRESSIONS)}")
         if self.key is not None and self.authorized_workers is None:
             raise InvalidArgument("key= of Remote goes with authorized_workers=; without that, keys are new each run")
-        object.__setattr__(self, "ship", self._shipped())
+        object.__setattr__(self, "ship", self._ship())
 
     @property
     def asked(self) -> int:
         """Nobody knows."""
         return 0
 
-    def _shipped(self) -> tuple[str, ...]:
+    @property
+    def shipped(self) -> tuple[str, ...]:
+        """The names of ``ship``."""
+        return tuple(map(str, self.ship))
+
+    def _ship(self) -> tuple[str, ...]:
         given = (self.ship,) if isinstance(self.ship, str | ModuleType) else self.ship
         try:
             names = [each.__name__ if isinstance(each, ModuleType) else each for each in given]

@@ -56,13 +56,17 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """A process is gone: the fields of a `flazy.workers.deaths.Death` and of a `Blame`, or None; see `Tenant.lost`."""
+    """A process is gone: the fields of a `flazy.workers.deaths.Death` and of a `Blame`, or None; see `Tenant.lost`.
+
+    ``results`` so many results of the host were sent before.
+    """
 
     worker: int
     death: tuple[Any, ...]
     run: int
     blame: tuple[Any, ...] | None
     own: bool
+    results: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """I am there; ``sent`` so many messages went by the other way (results, of a host; 0 of the trainer)."""
+    """I am there; a host has ``sent`` so many results by the other way."""
 
     sent: int
 
@@ -150,13 +154,14 @@ class Opened:
     """Be ready for a run, all of you.
 
     ``stream`` and ``aside`` are the kernel (`flazy.plan.shipping.Pickled`): None where it was sent before in this
-    session, by ``number``.
+    session, by ``number``; those of ``dropped`` are not used again.
     """
 
     run: int
     number: int
     stream: Buffer | None
     aside: Sequence[Buffer]
+    dropped: list[int]
     batching: tuple[Any, ...] | None
     timeout: float | None
     pickled: bool

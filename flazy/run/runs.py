@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import logging
 import os
-import sys
 import warnings
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
-from flazy.errors import ClosedRun, WorkerError
-from flazy.plan.kernel import Op
+from flazy.errors import ClosedRun
 from flazy.plan.planner import Chain, Physical
 from flazy.plan.sections import batched, ends_in_workers
-from flazy.plan.where import Processes
 from flazy.run import waits
 from flazy.run.build import build
+from flazy.run.shipped import Shipped
 from flazy.run.skips import Skips, caller_level
 from flazy.run.stages import Stage
 from flazy.run.stats import SectionStats, SegmentStats, Stats
@@ -143,16 +140,15 @@ class Opened:
         self._opened_at = waits.clock()
         self._seconds: float | None = None
         self._segments: dict[Any, None] = {}  # a set in order: those that are not over
-        self._kernels: dict[tuple[Any, tuple[Op, ...]], Any] = {}  # by fleet and chain
         self.skips = Skips()
         self.remarks: dict[str, type[Warning]] = {}
+        self._shipped = Shipped(physical)
         try:
-            self._keep([chain.ops for chain in _shipped(physical)])
             self.stage = build(physical, cycle, At(self, self._section))
             if self._timed:
                 self.stage = TimedStage(self.stage, self._section)
         except BaseException:
-            self._let_go_of_kernels()
+            self._shipped.let_go()
             raise
 
     @property
@@ -163,7 +159,7 @@ class Opened:
     def segment(self, chain: Chain, upstream: Stage, edge: Edge) -> Stage:
         """Open a parallel stage of this pass; called while the plan is built."""
         segments = importlib.import_module("flazy.run.segment")
-        stage: Stage = segments.open_segment(chain, upstream, self._kernel, self.skips, edge)
+        stage: Stage = segments.open_segment(chain, upstream, self._shipped, self.skips, edge)
         edge.open(stage)
         for over in [segment for segment in list(self._segments) if segment.closed]:  # an earlier repetition
             self._segments.pop(over, None)
@@ -172,29 +168,6 @@ class Opened:
             stage.close()
             raise ClosedRun("this run is closed")
         return stage
-
-    def _keep(self, shipped: Sequence[tuple[Op, ...]]) -> None:
-        """Pickle what goes to other processes, all of it before anything starts."""
-        if shipped:
-            shipping = importlib.import_module("flazy.plan.shipping")
-            pickled = {ops: shipping.dump_ops(ops) for ops in shipped}
-            fleet = _runtime().fleet
-            for ops in shipped:
-                self._kernels[fleet, ops] = fleet.kernels.keep(ops, pickled.pop(ops))
-
-    def _kernel(self, ops: tuple[Op, ...], fleet: Any) -> Any:
-        """Give a kernel as it was when the pass was opened; pickled anew for a runtime that has replaced the first."""
-        if (fleet, ops) not in self._kernels:
-            self._kernels[fleet, ops] = fleet.kernels.keep(ops)
-            if self.closed:  # looked at after the kernel can be seen, so that one of the two lets go of it
-                self._let_go_of_kernels()
-                raise ClosedRun("this run is closed")
-        return self._kernels[fleet, ops]
-
-    def _let_go_of_kernels(self) -> None:
-        while self._kernels:
-            (fleet, _), kernel = self._kernels.popitem()
-            fleet.kernels.let_go(kernel)
 
     def close(self) -> None:
         """End every stage, and so give the workers back; idempotent."""
@@ -210,7 +183,7 @@ class Opened:
             del self.stage  # stages that open others hold this object
             for segment in list(self._segments):  # also one that a thread of another stage is opening just now
                 segment.close()
-            self._let_go_of_kernels()  # after the segments' own goodbye: the hub hears of them in this order
+            self._shipped.let_go()  # after the segments' own goodbye: the hub hears of them in this order
             self.skips.tell()
             while self.remarks:
                 warnings.warn(*self.remarks.popitem(), stacklevel=caller_level())
@@ -257,35 +230,3 @@ class Opened:
 def _cores() -> int:
     """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _runtime() -> Any:
-    """Give the runtime for worker processes; the first time, their interpreter starts while the rest is being loaded.
-
-    On two cores that halves what the first sample waits for.
-    """
-    begun = None
-    if "flazy.run.runtime" not in sys.modules:
-        zygote = importlib.import_module("flazy.workers.zygote")
-        with contextlib.suppress(WorkerError):  # the fleet tries again, and says so
-            begun = zygote.begin() if zygote.is_supported() else None
-    try:
-        runtime = importlib.import_module("flazy.run.runtime").runtime
-    except BaseException:  # Ctrl-C, most of all, or a part that is not installed
-        if begun is not None:
-            begun.close()
-        raise
-    return runtime(begun)
-
-
-def _shipped(physical: Physical) -> Iterator[Chain]:
-    """Give the chains whose functions go to other processes: they are pickled before anything starts."""
-    todo = [physical]
-    while todo:
-        part = todo.pop()
-        if isinstance(part, Chain):
-            if isinstance(part.where, Processes):
-                yield part
-            todo.append(part.upstream)
-        else:
-            todo.extend(part.upstreams)

@@ -11,7 +11,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from flazy.errors import ClosedRun
 from flazy.run.session import Broken, Session
@@ -27,6 +28,29 @@ __all__ = ["Runtime", "arena", "end_at_exit", "runtime", "shutdown"]
 JOIN_SECONDS = 10.0
 
 log = logging.getLogger("flazy")
+
+
+class Attended(Protocol):
+    """What else the hub thread sees to: sockets of its own, and what is to be done with them."""
+
+    def sockets(self) -> Iterable[Any]:
+        """Give what becomes readable when there is something to do."""
+
+    def writable(self) -> Iterable[Any]:
+        """Give what waits to be written to."""
+
+    @property
+    def next_deadline(self) -> float:
+        """When there is something to do at the latest."""
+
+    def tend(self) -> None:
+        """Do it; never blocks."""
+
+    def end(self) -> None:
+        """Take in that the runtime ends."""
+
+    def close(self) -> None:
+        """Give everything back; idempotent."""
 
 
 class Runtime:
@@ -46,6 +70,8 @@ class Runtime:
         self.open_sessions: set[Session] = set()
         self.ended: ClosedRun | None = None
         self._folder = folder
+        self._attended: list[Attended] = []
+        self.opening = threading.Lock()  # held by whoever opens what is to be attended
         self.fleet = Fleet(folder.path, self.post, begun)
         self.thread = threading.Thread(target=self._run, name="flazy-hub", daemon=True)
         self.thread.start()
@@ -69,6 +95,21 @@ class Runtime:
         if self._stop_at is None:  # else it was posted as we were told to stop, and nobody would end its workers
             session.open()
 
+    @property
+    def folder(self) -> str:
+        """A private folder, which goes with the runtime."""
+        return self._folder.path
+
+    @property
+    def attended(self) -> list[Attended]:
+        """What was given to `attend`."""
+        return list(self._attended)
+
+    def attend(self, what: Attended) -> None:
+        """See to more sockets from now on, and close them at the end; nobody else uses them any more."""
+        self._attended.append(what)
+        self.post(lambda: None)  # so that the poller hears of them
+
     def end(self, why: str) -> None:
         """Tell whoever waits, or will, that nothing comes any more."""
         self.ended = ClosedRun(why)
@@ -87,6 +128,8 @@ class Runtime:
             self._stop_at = time.monotonic() + JOIN_SECONDS - 2
             self._why = why
             self._end_sessions()
+            for attended in self.attended:
+                self._call(attended.end)
             self.fleet.end_all()
 
     def _end_sessions(self) -> None:
@@ -103,17 +146,26 @@ class Runtime:
                 for action in self._mailbox.take():
                     self._call(action)
                 self._call(self.fleet.tend)
+                for attended in self.attended:
+                    self._call(attended.tend)
         finally:
             self._end_sessions()
+            for attended in self.attended:
+                attended.close()
             self.fleet.close()
             self._folder.close()
             self._mailbox.close()
 
     def _wait(self) -> None:
         """Sleep until a message, a death, a posted function or a deadline; the only place where the hub waits."""
-        deadlines = [time_s for time_s in (self.fleet.next_deadline(), self._stop_at) if time_s is not None]
+        attended = self.attended
+        times = [self.fleet.next_deadline(), self._stop_at, *(each.next_deadline for each in attended)]
+        deadlines = [time_s for time_s in times if time_s is not None]
         seconds = min(deadlines) - time.monotonic() if deadlines else None
-        self.fleet.hub.wait([self._mailbox.fileno(), *self.fleet.sentinels()], seconds)
+        readable = [self._mailbox.fileno(), *self.fleet.sentinels()]
+        for each in attended:
+            readable.extend(each.sockets())
+        self.fleet.hub.wait(readable, seconds, [socket for each in attended for socket in each.writable()])
 
     def _call(self, action: Callable[[], None]) -> None:
         """Run one action; a fault of ours is logged with its trace and breaks what is open, rather than hang it."""

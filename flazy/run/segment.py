@@ -5,22 +5,24 @@ The consumer opens parts as they are emitted, gives their samples, and reports e
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import queue
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from flazy.errors import ClosedRun, FlazyError, PoisonSample, SampleTimeout, WorkerError
 from flazy.located import Cause, Place, located, placed
-from flazy.plan.kernel import Op
 from flazy.plan.planner import Chain
 from flazy.plan.policy import SkippedSample
+from flazy.plan.remote import Remote
 from flazy.plan.where import Processes, Threads
 from flazy.run.feeder import Feeder, unserializable
 from flazy.run.groups import Group, grouped
 from flazy.run.runtime import Runtime, runtime
 from flazy.run.session import Broken, Emitted, Ended, Poisoned, Session, stage_at
+from flazy.run.shipped import Shipped
 from flazy.run.skips import Skips
 from flazy.run.stages import Stage
 from flazy.run.stats import Counts
@@ -30,7 +32,6 @@ from flazy.transport.arena import Lease
 from flazy.transport.parts import opened, rows_checked
 from flazy.transport.stretches import Stretch
 from flazy.workers.deaths import Death, error_of
-from flazy.workers.fleet import Fleet
 from flazy.workers.kernels import Kept
 from flazy.workers.loop import UNSERIALIZABLE
 from flazy.workers.pool import Pool, ThreadPool
@@ -42,16 +43,18 @@ __all__ = ["SegmentStage", "open_segment"]
 FLUSH_SECONDS = 0.005  # after which a waiting consumer sends off a chunk that is not full
 
 
-def open_segment(
-    chain: Chain, upstream: Stage, kernel: Callable[[tuple[Op, ...], Fleet], Kept], skips: Skips, edge: Edge
-) -> SegmentStage:
+def open_segment(chain: Chain, upstream: Stage, shipped: Shipped, skips: Skips, edge: Edge) -> SegmentStage:
     """Open a parallel stage; its workers start now, its feeder with the first sample that is asked for."""
     hub = runtime()
     where = chain.where
     pool: Pool
     kept = None
-    if isinstance(where, Processes):
-        kept = kernel(chain.ops, hub.fleet)
+    if isinstance(where, Remote):
+        kept = shipped.kernel(chain.ops, hub.fleet) if where.local else None
+        guests = importlib.import_module("flazy.run.guests")  # loaded by few
+        pool = guests.open_pool(chain, hub, shipped.parcel(chain.ops, where), kept)
+    elif isinstance(where, Processes):
+        kept = shipped.kernel(chain.ops, hub.fleet)
         pool = ProcessPool(where, kept, surroundings(where.threads), hub.fleet, chain.batching)
     else:
         assert isinstance(where, Threads)

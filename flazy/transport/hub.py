@@ -19,6 +19,8 @@ from flazy.transport.codec import Buffer
 
 __all__ = ["Hub"]
 
+Pollable = int | zmq.Socket[bytes]
+
 COPY_BYTES = 64 * 2**20
 
 
@@ -60,14 +62,17 @@ class Hub:
         elif not self._try(worker, frames):
             self._waiting[worker] = deque([frames])
 
-    def wait(self, others: Iterable[int], seconds: float | None) -> None:
-        """Sleep until a result comes, a socket takes what waits, a file of ``others`` is readable, or time is up."""
+    def wait(self, others: Iterable[Pollable], seconds: float | None, writable: Iterable[Pollable] = ()) -> None:
+        """Sleep until a result comes, a socket takes what waits, one of ``others`` is readable, or time is up."""
         poller = zmq.Poller()
         poller.register(self.results, zmq.POLLIN)
-        for worker in self._waiting:
-            poller.register(self._tasks[worker], zmq.POLLOUT)
+        events: dict[Pollable, int] = dict.fromkeys((self._tasks[worker] for worker in self._waiting), zmq.POLLOUT)
         for other in others:
-            poller.register(other, zmq.POLLIN)
+            events[other] = zmq.POLLIN
+        for other in writable:
+            events[other] = events.get(other, 0) | zmq.POLLOUT
+        for socket, event in events.items():
+            poller.register(socket, event)
         poller.poll(None if seconds is None else max(0, int(seconds * 1000) + 1))
 
     def flush(self) -> None:

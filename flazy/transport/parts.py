@@ -19,7 +19,7 @@ from flazy.transport.layout import Layout
 from flazy.transport.payload import Payload
 from flazy.transport.stretches import BATCHES, COLUMNS, FILLED, NUMBERS, ROWS, Stretch, rows_of
 
-__all__ = ["Head", "batches_checked", "opened", "rows_checked", "slab_checked"]
+__all__ = ["Head", "batches_checked", "checked", "opened", "rows_checked", "slab_checked"]
 
 # Columns that say where values came from (None: one to one), the failure that ends them, samples that were left out.
 Head = tuple[Any, Any, Any]
@@ -54,6 +54,22 @@ def opened(payload: Payload, outputs: int) -> tuple[Head, list[Stretch]]:
     if type(skipped) is not list or not all(_is_skipped(sample) for sample in skipped):
         raise ProtocolError("a part with what is no sample that was left out")
     return (origins, failure, skipped), stretches
+
+
+def checked(payload: Payload, outputs: int, batch: int) -> None:
+    """Look at all that a consumer will look at, samples included; ``batch`` is the size of what may be collated, or 0.
+
+    Raises
+    ------
+    ProtocolError
+        It would fail there.
+    """
+    _, stretches = opened(payload, outputs)
+    for stretch in stretches:
+        if batch and stretch[0] == BATCHES:
+            batches_checked(stretch, batch)
+        else:
+            rows_checked(stretch)
 
 
 def rows_checked(stretch: Stretch) -> Sequence[Any]:

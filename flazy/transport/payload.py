@@ -1,4 +1,4 @@
-"""Values on their way, in either of two forms: as they are (threads), or encoded (processes).
+"""Values on their way, in either of two forms: as they are (threads), or encoded (processes, other machines).
 
 Whoever holds a payload in between neither knows nor needs to know which; ``open`` gives the values, once.
 """
@@ -13,7 +13,7 @@ from flazy.transport.arena import Lease, Span
 from flazy.transport.codec import Buffer, decode, encode
 from flazy.transport.codec import nbytes as size_of
 
-__all__ = ["LARGE", "Encoded", "Payload", "Placed", "Plain"]
+__all__ = ["LARGE", "Decoded", "Encoded", "Payload", "Placed", "Plain"]
 
 LARGE = 64 * 1024  # bytes from which a frame is worth a place in shared memory
 
@@ -112,6 +112,27 @@ class Placed:
             raise ProtocolError(f"spans for frames {sorted(memory)[-5:]} of {total}")
         others = iter(self.frames)
         return [memory[index] if index in memory else next(others) for index in range(total)]
+
+
+class Decoded:
+    """Values that were decoded on arrival, without pickle, since whoever sent them is not believed.
+
+    Raises
+    ------
+    ProtocolError
+        The frames could not have been made by `codec.encode`; nothing has been executed.
+    """
+
+    __slots__ = ("nbytes", "values")
+    lease = None
+
+    def __init__(self, frames: Sequence[Buffer]) -> None:
+        self.values = decode(frames, pickle=False)
+        self.nbytes = size_of(frames)
+
+    def open(self) -> list[object]:
+        """Give them."""
+        return self.values
 
 
 class Plain:

@@ -54,10 +54,14 @@ class Intake:
         Unencodable
             For values that cannot travel.
         """
+        return self.placed(encode(values))
+
+    def placed(self, frames: Sequence[Buffer]) -> Payload:
+        """Copy frames, large ones to where they are read; those that nobody can change are kept as they are."""
         kept: list[Buffer] = []
         spans: list[Span] = []
         alive: list[object] = []
-        for index, frame in enumerate(encode(values)):
+        for index, frame in enumerate(frames):
             span = self._span(frame, index, alive) if isinstance(frame, memoryview) else None
             if span is not None:
                 spans.append(span)

@@ -1,0 +1,353 @@
+"""The host's side: processes of this machine that work for a trainer on another.
+
+A fleet as any driver has it, with `Relayed` in the place of a stage: what the trainer says goes to the processes, what
+they make goes back.  Nothing is unpickled in this process.  A process works on every run of the trainer; when a
+connection fails all runs are closed, and the processes wait for the next session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pathlib
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from flazy.errors import FlazyError, ProtocolError
+from flazy.remote import fingerprints, versions
+from flazy.remote.join import JoinCode
+from flazy.remote.messages import (
+    Answer,
+    Beat,
+    Inquiry,
+    Knock,
+    Leaving,
+    Message,
+    Opened,
+    Over,
+    Passed,
+    Stale,
+    TurnedAway,
+    Welcome,
+)  # fmt: skip
+from flazy.remote.relayed import Relayed
+from flazy.remote.reports import Reports
+from flazy.remote.trainer import Trainer
+from flazy.transport.curve import KeyPair
+from flazy.transport.line import LineEvent
+from flazy.workers.fleet import Fleet
+from flazy.workers.folder import Folder, sweep
+from flazy.workers.mailbox import Mailbox
+from flazy.workers.threads import limited
+
+__all__ = ["EXITS", "Outcome", "Settings", "Snapshot", "serve"]
+
+BEAT_SECONDS = 1.0
+PATIENCE_SECONDS = 10.0  # until the trainer has said how long it waits itself
+TRIES = 2  # until a refusal is believed: a trainer that is killed just then looks like one with another key
+RETRY_SECONDS = 0.5  # between tries to reach the trainer
+SILENCE = 6  # times its patience, after which a trainer that says nothing is taken for gone: it may be sending much
+END_SECONDS = 5.0  # for the processes to end
+LINGER_MS = 500  # for the goodbye
+
+EXITS: Final[dict[int, str]] = {
+    0: "the trainer has ended, or this worker was told to leave and has",
+    1: "a fault of Flazy",
+    2: "refused: wrong usage, join code or key",
+    3: "the trainer is gone, or cannot be reached",
+    4: "the trainer has other versions or other code",
+    5: "worker processes cannot start here, or die faster than they work",
+}
+TURNED_AWAY = {"VersionMismatch": 4, "CodeMismatch": 4, "AuthenticationError": 2}
+
+WRONG_TRAINER = "the trainer's key does not match the join code: the code is of another run, or of another program"
+KEY_REFUSED = (
+    "the trainer does not accept this key: the join code is of an earlier run, or the key of this machine is not in "
+    "the trainer's authorized_workers"
+)
+
+log = logging.getLogger("flazy")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a host is told at its start.
+
+    Parameters
+    ----------
+    code, keys
+        Where the trainer is and by which key it is known, and ours.
+    processes
+        How many.
+    name
+        By which the trainer speaks of this machine.
+    keep
+        Wait for the trainer to come back: for the next epoch, the next run.
+    refresh
+        Gives code and keys anew before each try, since the trainer may have others by then.
+    """
+
+    code: JoinCode
+    keys: KeyPair
+    processes: int
+    name: str
+    keep: bool = False
+    refresh: Callable[[], tuple[JoinCode, KeyPair]] | None = None
+
+
+class Outcome(NamedTuple):
+    """How it ended: the exit code, and what happened and what to do, for a person."""
+
+    code: int
+    message: str
+
+
+class Snapshot(NamedTuple):
+    """Where it stands: ``state`` in words, processes that are ready, and what was done since the start."""
+
+    state: str
+    trainer: str
+    processes: int
+    samples: int
+    nbytes: int
+    stages: tuple[str, ...]
+
+
+def serve(settings: Settings, show: Callable[[Snapshot], None]) -> Outcome:
+    """Work for a trainer until it ends, or SIGTERM or SIGINT comes; called in the main thread.
+
+    Returns
+    -------
+    Outcome
+        Every process has ended then, and nothing is left behind.
+    """
+    agent = _Agent(settings, show)
+    before = {number: signal.signal(number, agent.leave) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        return agent.run()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Agent:
+    """The loop; it waits in one place."""
+
+    def __init__(self, settings: Settings, show: Callable[[Snapshot], None]) -> None:
+        self._settings = settings
+        self._show = show
+        self._mailbox = Mailbox()
+        self._folder = Folder()
+        self._fleet = Fleet(self._folder.path, self._mailbox.post)
+        here = {"directory": str(pathlib.Path.cwd()), "path": list(sys.path), "environment": limited(os.environ)}
+        around = {**here, "log_levels": {}}
+        self._reports = Reports(self._fleet, around, self._tell, self._give, self._fail)
+        self._relayed = Relayed(self._fleet, around, self._reports, self._tell)
+        self._trainer: Trainer | None = None
+        self._patience = PATIENCE_SECONDS
+        self._started = False
+        now = time.monotonic()
+        self._apart_since: float | None = now
+        self._retry_at = now
+        self._heard = now
+        self._next_beat = now
+        self._refusals = 0
+        self._why = ""  # the last try to reach the trainer failed
+        self._outcome: Outcome | None = None
+
+    def leave(self, *_signal: object) -> None:
+        """End soon; a signal handler."""
+        self._mailbox.post(lambda: self._end(0, "told to leave; the samples under way here are sent to others"))
+
+    def run(self) -> Outcome:
+        """Work."""
+        try:
+            sweep()
+            while self._outcome is None:
+                self._wait()
+                for action in self._mailbox.take():
+                    action()
+                self._fleet.tend()
+                self._attend(time.monotonic())
+            return self._outcome
+        finally:
+            self._close()
+
+    def _wait(self) -> None:
+        now = time.monotonic()
+        times = [self._next_beat, self._fleet.next_deadline(), self._retry_at if self._trainer is None else None]
+        until = min(moment for moment in times if moment is not None)
+        line = None if self._trainer is None else self._trainer.line
+        others = [self._mailbox.fileno(), *self._fleet.sentinels(), *(line.sockets() if line else ())]
+        self._fleet.hub.wait(others, max(0.0, until - now), line.writable() if line else ())
+
+    def _attend(self, now: float) -> None:
+        """See to the trainer: try to reach it, hear it, beat."""
+        if self._trainer is None and now >= self._retry_at:
+            self._call(now)
+        if self._trainer is not None:
+            try:
+                self._hear()  # first: its last word may have come before the end of the connection
+                while self._trainer is not None and (event := next(self._trainer.events(), None)) is not None:
+                    self._happened(event)
+            except ProtocolError as error:
+                self._break(str(error))
+        if self._trainer is not None:
+            self._trainer.line.flush()
+        if now >= self._next_beat:
+            self._next_beat = now + BEAT_SECONDS
+            self._beat(now)
+            self._show(self._snapshot())
+
+    def _call(self, now: float) -> None:
+        """Try to reach the trainer."""
+        code, keys = self._settings.code, self._settings.keys
+        if self._settings.refresh is not None:
+            with contextlib.suppress(FlazyError, OSError):  # it is not there at the moment; the last one may still do
+                code, keys = self._settings.refresh()
+        self._trainer = Trainer(code, keys, self._patience)
+        self._heard = now
+
+    def _happened(self, event: LineEvent) -> None:
+        match event:
+            case LineEvent.CONNECTED:
+                self._tell(Knock(self._settings.name, self._settings.processes, versions.about()))
+            case LineEvent.WRONG_TRAINER:
+                self._refused(WRONG_TRAINER)
+            case LineEvent.KEY_REFUSED:
+                self._refused(KEY_REFUSED)
+            case LineEvent.NO_ANSWER:
+                self._break("nobody answers there")
+            case LineEvent.BROKEN:
+                self._break("the connection broke")
+
+    def _refused(self, why: str) -> None:
+        """Give up, unless a second try may tell something else, or other keys may be there then."""
+        self._refusals += 1
+        again = self._settings.keep and self._settings.refresh is not None
+        if again or self._refusals < TRIES:
+            self._break(why)
+        else:
+            self._end(2, why)
+
+    def _hear(self) -> None:
+        while self._trainer is not None and self._outcome is None:
+            message = next(self._trainer.receive(), None)
+            if message is None:
+                return
+            self._heard = time.monotonic()
+            self._take_in(message)
+
+    def _take_in(self, message: Message) -> None:
+        match message:
+            case Welcome(heartbeat):
+                self._patience, self._apart_since, self._refusals = heartbeat, None, 0
+                log.info("working for %s", self._where)
+                if self._started:
+                    self._reports.greet()
+                else:
+                    self._started = True
+                    self._reports.start(self._settings.processes)
+            case TurnedAway(kind, reason):
+                self._turned_away(kind, reason)
+            case Stale():
+                self._break("the trainer had lost sight of this machine")
+            case Inquiry(run, names):
+                self._tell(Answer(run, fingerprints.fingerprints(names)))
+            case Opened():
+                self._relayed.open(message)
+            case Passed():
+                self._relayed.passed(message)
+            case Over(run=0):
+                self._over()
+            case Over(run):
+                self._relayed.close(run)
+            case Beat():
+                pass
+
+    def _turned_away(self, kind: str, reason: str) -> None:
+        if self._settings.keep and kind == "CodeMismatch":
+            log.warning("%s", reason)
+        else:
+            self._end(TURNED_AWAY.get(kind, 1), f"the trainer has turned this worker away: {reason}")
+
+    def _over(self) -> None:
+        if self._settings.keep:
+            self._break("the trainer has ended")
+        else:
+            self._end(0, "the trainer has ended")
+
+    def _beat(self, now: float) -> None:
+        """Say that we are there; give up a trainer that is not."""
+        if self._trainer is not None and self._trainer.session:
+            self._tell(Beat(self._reports.results))
+            if now - self._heard > SILENCE * self._patience:
+                self._break("the trainer is silent")
+        elif self._trainer is not None and now - self._heard > self._patience:
+            self._break("nobody answers there")
+        apart = self._apart_since is not None and now - self._apart_since > 0.8 * self._patience
+        if apart and not self._settings.keep:
+            self._end(3, f"{self._where} is gone, or cannot be reached: {self._why or 'nobody answers there'}")
+
+    def _break(self, why: str) -> None:
+        """End the session, and begin another soon."""
+        log.info("%s: %s", self._where, why)
+        self._why = why
+        if self._trainer is not None:
+            self._trainer.close()
+            self._trainer = None
+        self._relayed.drop()
+        now = time.monotonic()
+        self._retry_at = now + RETRY_SECONDS
+        self._apart_since = now if self._apart_since is None else self._apart_since
+
+    def _tell(self, message: Message) -> None:
+        if self._trainer is not None and (self._trainer.session or isinstance(message, Knock)):
+            self._trainer.tell(message)
+
+    def _give(self, message: Passed) -> None:
+        if self._trainer is not None:
+            self._trainer.give(message)
+
+    def _fail(self, error: BaseException) -> None:
+        self._end(5, str(error))
+
+    def _end(self, code: int, message: str) -> None:
+        if self._outcome is None:
+            self._outcome = Outcome(code, message)
+
+    @property
+    def _where(self) -> str:
+        return f"the trainer at {self._settings.code.host}:{self._settings.code.port}"
+
+    def _snapshot(self) -> Snapshot:
+        reports, stages = self._reports, self._relayed.stages
+        state = "connecting" if not self._started else "waiting for the trainer"
+        if self._trainer is not None and self._trainer.session:
+            state = "working" if stages else "waiting for work"
+        done = len(reports.ready), reports.samples, reports.nbytes
+        return Snapshot(state, f"{self._settings.code.host}:{self._settings.code.port}", *done, stages)
+
+    def _close(self) -> None:
+        """Say goodbye and end every process."""
+        if self._trainer is not None:
+            self._tell(Leaving())
+            self._trainer.line.flush()
+            self._trainer.close(LINGER_MS)
+        self._fleet.end_all()
+        until = time.monotonic() + END_SECONDS
+        while not self._fleet.empty and time.monotonic() < until:
+            deadlines = [moment for moment in (self._fleet.next_deadline(), until) if moment is not None]
+            seconds = max(0.0, min(deadlines) - time.monotonic())
+            self._fleet.hub.wait([self._mailbox.fileno(), *self._fleet.sentinels()], seconds)
+            for action in self._mailbox.take():
+                action()
+            self._fleet.tend()
+        self._fleet.close()
+        self._folder.close()
+        self._mailbox.close()

@@ -1,0 +1,132 @@
+"""One session, as the trainer sees it; and what the trainer needs to know of a run to let hosts work on it."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from flazy.core.events import Blame
+from flazy.remote.messages import Died
+from flazy.remote.parcel import Book, Parcel
+from flazy.transport.wire import Result
+from flazy.workers.deaths import Death
+from flazy.workers.launch import Running
+
+__all__ = ["ASKED", "OPEN", "REFUSED", "Host", "Terms", "User", "death_of", "new_number", "number_of_session"]
+
+REMOTE_BIT = 1 << 62  # workers of other machines are numbered apart from those of this one
+NONCE_BITS = 24  # as of the fleet's numbers: one that is wrong is nobody's
+ASKED, OPEN, REFUSED = range(3)  # what a host is to a run: asked for its modules, at work, of no use
+
+_numbers = itertools.count(1)
+
+
+class User(Protocol):
+    """A parallel stage that hosts may work on; see `flazy.workers.member.Tenant`."""
+
+    @property
+    def run(self) -> int:
+        """The number of its run."""
+
+    @property
+    def parcel(self) -> Parcel:
+        """Its functions."""
+
+    @property
+    def terms(self) -> Terms:
+        """On which terms."""
+
+    def joined(self, worker: int, name: str) -> None:
+        """Take in that a worker is ready for the run."""
+
+    def lost(self, worker: int, death: Death, blame: Blame | None, *, own: bool) -> None:
+        """Take in that a worker is gone, and whether that was its own doing."""
+
+    def result(self, result: Result) -> None:
+        """Take in a part."""
+
+    def slow(self, worker: int, running: Running, seconds: float, stack: str) -> None:
+        """Take in that a worker has been at the same call for long."""
+
+    def refused(self, error: Exception) -> None:
+        """Take in that a host is of no use to the run, which matters where there is no other."""
+
+    def broken(self, error: BaseException) -> None:
+        """Take in that workers cannot be had, or cannot work on the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a run is to be worked on: see `flazy.remote.messages.Opened` and `flazy.plan.remote.Remote`."""
+
+    batching: tuple[object, ...] | None
+    timeout: float | None
+    pickled: bool
+    compression: str | None
+    log_levels: dict[str, int]
+    stages: str
+    batch: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Host:
+    """One session.
+
+    ``told`` and ``results`` count the messages that have come, by either way, ``sent`` those that went; ``workers`` are
+    its processes: their numbers there, and here.  ``late`` are deaths that wait for the results that were sent before.
+    """
+
+    session: int
+    routing: bytes
+    key: bytes
+    name: str
+    processes: int
+    heard: float
+    told: int = 0
+    results: int = 0
+    sent: int = 0
+    claimed: int = 0  # results that it says it has sent
+    moved: float = 0.0  # when the last of them came
+    workers: dict[int, int] = field(default_factory=dict)
+    pids: dict[int, int] = field(default_factory=dict)  # by the numbers here
+    runs: dict[int, int] = field(default_factory=dict)  # ASKED, OPEN or REFUSED
+    book: Book = field(default_factory=Book)
+    late: list[Died] = field(default_factory=list)
+
+    def spelled(self, worker: int) -> str:
+        """Spell one of its workers, by its number here."""
+        return f"worker process {self.pids.get(worker, '?')} on {self.name}"
+
+
+def new_number() -> int:
+    """Give a number that no worker has had."""
+    return REMOTE_BIT | next(_numbers) << NONCE_BITS | secrets.randbits(NONCE_BITS)
+
+
+def number_of_session() -> int:
+    """Give a number that nobody can guess: messages of a session carry it."""
+    return secrets.randbits(63) + 1
+
+
+def death_of(fields: Sequence[object], host: str) -> Death:
+    """Make a death of what a host said of it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        It is none.
+    """
+    worker, how, code, stack, hint, seconds, words = fields
+    texts = [worker, how, stack, hint, words]
+    if not all(type(text) is str for text in texts) or type(code) not in {int, type(None)}:
+        raise TypeError("a death that is none")
+    if seconds is not None and type(seconds) not in {int, float}:
+        raise TypeError("a death after no time")
+    worker, how, stack, hint, words = (str(text)[:LONGEST] for text in texts)
+    return Death(f"{worker} on {host}", how, code, stack, hint, seconds, words)  # type: ignore[arg-type]  # looked at
+
+
+LONGEST = 64 * 1024  # characters of a stack, or of last words

@@ -1,0 +1,177 @@
+"""Who is there and who works on what: the tables of the trainer's side, and what follows when they change.
+
+Used by the hub thread.  What hosts say is heard in ``hosts.py``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from flazy.errors import NoWorkers, VersionMismatch
+from flazy.remote.host import ASKED, OPEN, Host, User
+from flazy.remote.messages import Envelope, Inquiry, Message, Opened, Over, Passed, pack
+from flazy.transport.codec import Buffer
+from flazy.transport.door import Door
+from flazy.transport.squeeze import squeezed
+from flazy.transport.wire import Granted, Task
+from flazy.transport.wire import pack as pack_wire
+from flazy.workers.deaths import Death
+
+__all__ = ["Caller", "Register"]
+
+
+class Caller(Protocol):
+    """The program as hosts know it: what it hears of them."""
+
+    def warn(self, text: str) -> None:
+        """Take in a warning."""
+
+    def log(self, record: dict[str, object]) -> None:
+        """Take in a log record of a worker."""
+
+
+class Register:
+    """The hosts of one door, their workers, and the runs that these may work on.
+
+    Parameters
+    ----------
+    door
+        The two sockets.
+    caller
+        Brings warnings and log records to the caller.
+    how
+        Says how workers are started; it holds no secret.
+    """
+
+    def __init__(self, door: Door, caller: Caller, how: str) -> None:
+        self.door = door
+        self._caller = caller
+        self._how = how
+        self._by_routing: dict[bytes, Host] = {}
+        self._by_session: dict[int, Host] = {}
+        self._workers: dict[int, tuple[Host, int]] = {}
+        self._users: dict[int, User] = {}
+        self._alone: dict[int, tuple[float, float]] = {}  # runs without a worker: how long they bear it, and until when
+        self._last_refusal = ""
+
+    def admit(self, user: User, patience: float | None) -> None:
+        """Let every host work on a run, those included that come later; for so long it may have none, None: ever."""
+        self._users[user.run] = user
+        if patience is not None:
+            self._alone[user.run] = patience, time.monotonic() + patience
+        for host in list(self._by_session.values()):
+            self._ask(host, user)
+
+    def dismiss(self, user: User) -> None:
+        """Let nobody work on it any more; idempotent."""
+        if self._users.pop(user.run, None) is None:
+            return
+        self._alone.pop(user.run, None)
+        for host in list(self._by_session.values()):
+            if host.runs.pop(user.run, None) is not None:
+                self._say(host, Over(user.run))
+
+    def has(self, worker: int) -> bool:
+        """Say whether a number is that of a worker here."""
+        return worker in self._workers
+
+    def spelled(self, worker: int) -> str | None:
+        """Spell a worker, if it is here."""
+        found = self._workers.get(worker)
+        return None if found is None else found[0].spelled(worker)
+
+    def give(self, worker: int, message: Task | Granted, samples: int, first: int) -> None:
+        """Send to a worker; never blocks. Nothing, to one that is gone: that is known to whoever must know."""
+        if worker not in self._workers:
+            return
+        host, theirs = self._workers[worker]
+        frames: Sequence[Buffer] = pack_wire(message)
+        sizes: Sequence[int] = ()
+        if self._users[message.run].terms.compression is not None:
+            frames, sizes = squeezed(frames)
+        self._say(host, Passed(frames, theirs, samples, first, sizes))
+
+    # What follows ---------------------------------------------------------------------------------------
+
+    def _say(self, host: Host, message: Message) -> None:
+        frames = pack(message, Envelope(host.session, host.sent))
+        host.sent += 1
+        if not self.door.send(host.routing, frames) and host.session in self._by_session:
+            self._lose(host, "is not connected any more")
+
+    def _reply(self, routing: bytes, message: Message) -> None:
+        self.door.send(routing, pack(message, Envelope(0, 0)))
+
+    def _refuse(self, users: Sequence[User], error: VersionMismatch) -> None:
+        """Tell those who have no worker; the others go on, and the caller is warned."""
+        self._last_refusal = str(error)
+        self._caller.warn(str(error))
+        for user in users:
+            if not self._at_work(user):
+                user.refused(error)
+
+    def _at_work(self, user: User) -> bool:
+        return any(host.workers and host.runs.get(user.run) == OPEN for host in self._by_session.values())
+
+    def _ask(self, host: Host, user: User) -> None:
+        """Compare code before any function is sent."""
+        host.runs[user.run] = ASKED
+        if user.parcel.modules:
+            self._say(host, Inquiry(user.run, list(user.parcel.modules)))
+        else:
+            self._open(host, user)
+
+    def _open(self, host: Host, user: User) -> None:
+        host.runs[user.run] = OPEN
+        parcel, terms = user.parcel, user.terms
+        known = host.book.has(parcel.number)
+        used = {self._users[run].parcel.number for run in host.runs if run in self._users}
+        dropped = [] if known else host.book.add(parcel, used)
+        stream, aside = (None, ()) if known else (parcel.stream, parcel.aside)
+        self._say(host, Opened(
+            user.run, parcel.number, stream, aside, dropped, terms.batching, terms.timeout, terms.pickled,
+            terms.compression, terms.log_levels, terms.stages,
+        ))  # fmt: skip
+        for number in list(host.workers.values()):
+            self._join(host, user, number)
+
+    def _join(self, host: Host, user: User, number: int) -> None:
+        if user.run in self._alone:
+            patience, _ = self._alone[user.run]
+            self._alone[user.run] = patience, float("inf")
+        user.joined(number, host.spelled(number))
+
+    def _opened(self, host: Host) -> list[User]:
+        return [self._users[run] for run, state in host.runs.items() if state == OPEN and run in self._users]
+
+    def _lose(self, host: Host, how: str, *, own: bool = False) -> None:
+        """Count nothing of a session any more."""
+        self._by_routing.pop(host.routing, None)
+        self._by_session.pop(host.session, None)
+        users = self._opened(host)
+        for number in host.workers.values():
+            del self._workers[number]
+        self._caller.warn(f"{host.name} {how}" + ("; its samples are sent again" if users and host.workers else ""))
+        for number in host.workers.values():
+            for user in users:
+                user.lost(number, Death(host.spelled(number), f"is lost: its machine {how}"), None, own=own)
+        self._count_alone()
+
+    def _count_alone(self) -> None:
+        """Begin to count the time of runs that have no worker any more."""
+        for run, (patience, until) in list(self._alone.items()):
+            if until == float("inf") and not self._at_work(self._users[run]):
+                self._alone[run] = patience, time.monotonic() + patience
+
+    def _look_at_lonely(self, now: float) -> None:
+        """Break what has had no worker for longer than it bears."""
+        for run, (patience, until) in list(self._alone.items()):
+            if now >= until:
+                del self._alone[run]
+                self._users[run].broken(NoWorkers(self._nobody(patience)))
+
+    def _nobody(self, patience: float) -> str:
+        last = f"\nThe last that came was turned away. {self._last_refusal}" if self._last_refusal else ""
+        return f"no worker was connected for {patience:g} s. {self._how}{last}"

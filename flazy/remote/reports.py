@@ -1,0 +1,149 @@
+"""What the processes of a host tell, passed on to the trainer; one that dies is replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, replace
+from typing import Any
+
+from flazy.core.events import Blame
+from flazy.remote.messages import Died, Joined, Message, Opened, Passed, Slow
+from flazy.transport.codec import Buffer
+from flazy.transport.squeeze import squeezed
+from flazy.transport.wire import Open, Refused, Result, pack
+from flazy.workers.breaker import Breaker
+from flazy.workers.deaths import Death
+from flazy.workers.fleet import Fleet
+from flazy.workers.launch import Running
+from flazy.workers.lending import Lending
+
+__all__ = ["Reports", "Run"]
+
+
+@dataclass(slots=True)
+class Run:
+    """One run: as it was opened, and the places in shared memory of what it gives.
+
+    ``number`` is its number here: the trainer's may come again in another session, when processes have not yet closed
+    it in the last.
+    """
+
+    number: int
+    message: Opened
+    opened: Open
+    lending: Lending
+
+
+class Reports:
+    """The tenant of a host's fleet: what it tells is passed on to the trainer; see `flazy.workers.member.Tenant`.
+
+    Parameters
+    ----------
+    fleet
+        The processes.
+    around
+        The surroundings in which they work: this machine's own.
+    tell, give
+        Bring a message, and a result, to the trainer; while there is none, they do nothing.
+    fail
+        Takes in that no process can be had.
+
+    Attributes
+    ----------
+    runs : dict
+        What is worked on, by the numbers here.
+    ready : set of int
+        The processes that are there.
+    results : int
+        Given in this session.
+    samples, nbytes : int
+        Given since the start.
+    """
+
+    def __init__(
+        self, fleet: Fleet, around: dict[str, Any], tell: Callable[[Message], None], give: Callable[[Passed], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:  # fmt: skip
+        self._fleet = fleet
+        self._around = around
+        self._tell = tell
+        self._give = give
+        self._fail = fail
+        self._breaker = Breaker(1)
+        self.runs: dict[int, Run] = {}
+        self.ready: set[int] = set()
+        self.results = 0
+        self.samples = 0
+        self.nbytes = 0
+
+    def start(self, processes: int) -> None:
+        """Start the processes."""
+        self._breaker.n = processes
+        self._fleet.lease(processes, self, self._around, None)
+
+    def greet(self) -> None:
+        """Tell a new session who is there."""
+        self.results = 0
+        for worker in sorted(self.ready):
+            self._tell(Joined(worker, self._fleet.pid(worker) or 0))
+
+    def limit(self, run: int | None) -> float | None:
+        """Give the seconds that a call of a run may take."""
+        if run is not None:
+            return self.runs[run].message.timeout if run in self.runs else None
+        return min((each.message.timeout for each in self.runs.values() if each.message.timeout), default=None)
+
+    def joined(self, worker: int) -> None:
+        """Let a process work on everything."""
+        self.ready.add(worker)
+        self._breaker.joined()
+        for run in self.runs.values():
+            self._fleet.open_run(worker, run.opened)
+        self._tell(Joined(worker, self._fleet.pid(worker) or 0))
+
+    def closed(self, worker: int, run: int) -> None:
+        """Nothing hangs on it."""
+
+    def lost(self, worker: int, death: Death, blame: Blame | None, *, own: bool, run: int | None) -> None:
+        """Tell, and start another, unless they die faster than they work."""
+        joined = worker in self.ready
+        self.ready.discard(worker)
+        if joined:
+            blamed = None if blame is None else astuple(blame)
+            known = self.runs.get(run or 0)
+            theirs = 0 if known is None else known.message.run
+            self._tell(Died(worker, astuple(death), theirs, blamed, own, self.results))
+        if (error := self._breaker.lost(str(death), own=own, joined=joined)) is not None:
+            self._fail(error)
+        else:
+            self._fleet.start(self, self._around, None)
+
+    def result(self, result: Result) -> None:
+        """Pass on what a process made."""
+        run = self.runs[result.run]
+        result = replace(result, run=run.message.run, spec=b"")  # no rows are filled here: the batch may lie elsewhere
+        run.lending.measure(result)
+        self._breaker.worked()
+        frames: Sequence[Buffer] = pack(result)
+        sizes: Sequence[int] = ()
+        if run.message.compression is not None:
+            frames, sizes = squeezed(frames)
+        self.results += 1
+        self.samples += result.outputs
+        self.nbytes += result.payload.nbytes
+        self._give(Passed(frames, sizes=sizes))
+
+    def refused(self, message: Refused) -> None:
+        """Pass on that functions cannot be loaded here."""
+        self._tell(Passed(pack(replace(message, run=self.runs[message.run].message.run))))
+
+    def slow(self, worker: int, running: Running, seconds: float, stack: str) -> None:
+        """Pass on that a call takes long."""
+        self._tell(Slow(worker, self.runs[running.run].message.run, running.task, running.place, seconds, stack))
+
+    def logged(self, worker: int, record: dict[str, Any]) -> None:
+        """Pass on a log record."""
+
+    def broken(self, error: BaseException) -> None:
+        """Give up: no process can be had."""
+        self._fail(error)

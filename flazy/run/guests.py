@@ -1,0 +1,63 @@
+"""A parallel stage whose workers are guests: on other machines, with the processes of this one beside them."""
+
+from __future__ import annotations
+
+from flazy.plan.kernel import Op
+from flazy.plan.planner import Chain
+from flazy.plan.remote import Remote
+from flazy.plan.where import Processes
+from flazy.remote.entrance import Entrance, open_entrance
+from flazy.remote.parcel import Parcel
+from flazy.remote.pool import Guests, RemotePool, terms_of
+from flazy.run.runtime import Runtime
+from flazy.workers.kernels import Kept
+from flazy.workers.processes import ProcessPool, surroundings
+
+__all__ = ["open_pool"]
+
+
+def open_pool(chain: Chain, hub: Runtime, parcel: Parcel, kept: Kept | None) -> RemotePool:
+    """Make the pool of a stage; the first one of an address begins to listen.
+
+    Parameters
+    ----------
+    chain
+        The stage.
+    hub
+        The runtime.
+    parcel
+        The functions as other machines get them.
+    kept
+        The same for processes of this one, where there are to be such.
+
+    Raises
+    ------
+    SecurityError, OSError, InvalidArgument
+        See `flazy.remote.entrance.open_entrance`.
+    """
+    where = chain.where
+    assert isinstance(where, Remote)
+    entrance = _entrance(where, hub)
+    around = surroundings()
+    local = None
+    if kept is not None:
+        here = Processes(where.local, window=where.window, chunk=where.chunk, timeout=where.timeout)
+        local = ProcessPool(here, kept, around, hub.fleet, chain.batching)
+    terms = terms_of(where, chain.batching, around["log_levels"], _spelled(chain.ops))
+    guests = Guests(parcel, terms, beside=where.local, warn_slow=hub.fleet.relay.warn_slow)
+    return RemotePool(where, guests, entrance.hosts, local=local, arena=hub.fleet.arena)
+
+
+def _entrance(where: Remote, hub: Runtime) -> Entrance:
+    with hub.opening:
+        for entrance in hub.attended:
+            if isinstance(entrance, Entrance) and entrance.listen == where.listen:
+                entrance.agree(where)
+                return entrance
+        made = open_entrance(where, hub.folder, hub.fleet.relay)
+        hub.attend(made)
+        return made
+
+
+def _spelled(ops: tuple[Op, ...]) -> str:
+    return " > ".join(op.name for op in ops)
