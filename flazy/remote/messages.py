@@ -15,8 +15,9 @@ what a host says is unpickled here.
 
 from __future__ import annotations
 
+import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, NamedTuple
 
@@ -243,38 +244,47 @@ def _made(kind: type[Any], frames: Sequence[Buffer]) -> Message:
     if kind is Opened:
         run, number, is_sent, *rest = body
         stream = frames[1] if is_sent else None
-        return Opened(run, number, stream, frames[2:] if is_sent else [], *rest)
+        if type(is_sent) is not bool or (not is_sent and len(frames) > 1):
+            raise ProtocolError(f"a kernel that was not sent, in {len(frames) - 1} frames")
+        return _checked(Opened(run, number, stream, frames[2:], *rest))
     if len(frames) > 1:
         raise ProtocolError(f"a message with {len(frames) - 1} frames behind its fields")
     return _checked(kind(*body))
 
 
-# What a field may hold, by the name of its annotation: the trainer believes nothing that a host says.
-CHECKS: Final[dict[str, tuple[type[Any], ...]]] = {
-    "int": (int,),
-    "str": (str,),
-    "bool": (bool,),
-    "float": (float, int),
-    "dict[str, str]": (dict,),
-    "dict[str, str | None]": (dict,),
-    "list[str]": (list,),
-    "tuple[int, ...]": (tuple,),
-    "tuple[Any, ...]": (tuple,),
-    "tuple[Any, ...] | None": (tuple, type(None)),
-    "Sequence[int]": (tuple,),
+def _all(kinds: tuple[type[Any], ...], values: Iterable[Any]) -> bool:
+    return set(kinds).issuperset(map(type, values))
+
+
+def _is_table(value: Any, *kinds: type[Any]) -> bool:
+    return type(value) is dict and _all((str,), value) and _all(kinds, value.values())
+
+
+# What a field may hold, by its annotation: the trainer believes nothing that a host says.
+CHECKS: Final[dict[str, Callable[[Any], bool]]] = {
+    "int": lambda value: type(value) is int and value >= 0,
+    "str": lambda value: type(value) is str,
+    "str | None": lambda value: value is None or type(value) is str,
+    "bool": lambda value: type(value) is bool,
+    "float": lambda value: type(value) in {float, int} and 0 <= value < math.inf,
+    "float | None": lambda value: value is None or (type(value) in {float, int} and 0 <= value < math.inf),
+    "dict[str, str]": lambda value: _is_table(value, str),
+    "dict[str, str | None]": lambda value: _is_table(value, str, type(None)),
+    "dict[str, int]": lambda value: _is_table(value, int),
+    "list[str]": lambda value: type(value) is list and _all((str,), value),
+    "tuple[int, ...]": lambda value: type(value) is tuple and _all((int,), value),
+    "tuple[Any, ...]": lambda value: type(value) is tuple,
+    "tuple[Any, ...] | None": lambda value: value is None or type(value) is tuple,
+    "Sequence[int]": lambda value: type(value) is tuple and _all((int,), value) and min(value, default=0) >= 0,
 }
+FRAMES: Final = frozenset({"Sequence[Buffer]", "Buffer | None"})  # which whoever reads them checks
 
 
 def _checked(message: Any) -> Message:
     for field in fields(message):
-        value, kinds = getattr(message, field.name), CHECKS.get(str(field.type))
-        if kinds is not None and (type(value) not in kinds or (type(value) is int and value < 0)):
-            raise ProtocolError(f"a {type(value).__name__} as {field.name} of {type(message).__name__}")
-        table = value.items() if isinstance(value, dict) else ()
-        if not all(type(key) is str and type(said) in {str, type(None)} for key, said in table):
-            raise ProtocolError(f"{field.name} of {type(message).__name__} is no table of text")
-        if field.type == "tuple[int, ...]" and not {int}.issuperset(map(type, value)):
-            raise ProtocolError(f"{field.name} of {type(message).__name__} is no row of numbers")
+        value, kind = getattr(message, field.name), str(field.type)
+        if kind not in FRAMES and not CHECKS[kind](value):
+            raise ProtocolError(f"{field.name} of {type(message).__name__} is not {kind}: a {type(value).__name__}")
     made: Message = message
     return made
 
