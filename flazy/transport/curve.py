@@ -245,7 +245,7 @@ class Guard:
 
         Never blocks and never raises, whatever was asked.
         """
-        for _ in range(AT_ONCE):
+        for _ in range(AT_ONCE if not self.socket.closed else 0):
             try:
                 request = self.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:

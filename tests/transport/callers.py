@@ -27,7 +27,7 @@ class Entry:
 
     def line(self, keys: KeyPair = HOST, server: bytes = TRAINER.public, ports: Sequence[int] = (), **how) -> Line:
         """Make a line to it."""
-        made = Line("127.0.0.1", *(ports or self.door.ports), server, keys, **how)
+        made = Line(how.pop("host", "127.0.0.1"), *(ports or self.door.ports), server, keys, **how)
         self.lines.append(made)
         return made
 

@@ -295,5 +295,13 @@ def test_whoever_asks_and_is_gone_does_no_harm(context, guard, asker):
     assert b"200" == answers(guard, asker, question())[0][3]
 
 
+def test_guard_that_is_closed_answers_nobody(guard):
+    guard.close()
+    guard.close()
+    guard.answer()
+
+    assert 0 == guard.refusals
+
+
 def test_keys_are_a_pair_of_two():
     assert ("public", "secret") == KeyPair._fields
