@@ -9,7 +9,10 @@ Loaded when the first plan with worker processes opens, since it needs cloudpick
 from __future__ import annotations
 
 import contextlib
+import dis
+import functools
 import io
+import operator
 import pickle
 import sys
 import threading
@@ -120,16 +123,44 @@ def _dumps(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any] | N
 
 
 def _reduced(code: CodeType) -> tuple[Any, ...]:
-    """Reduce code as cloudpickle does, but with the name of its file.
+    """Reduce code as cloudpickle does, but with the name of its file, and of the modules that it imports when it runs.
 
-    From 3.1.3 on cloudpickle leaves that out; then no traceback of a worker could show the user's line.
+    From 3.1.3 on cloudpickle leaves the file out; then no traceback of a worker could show the user's line.  The
+    modules are there to be read from the stream, by whoever asks whether another machine has them.
     """
     make, arguments, *rest = cloudpickle.Pickler.dispatch_table[CodeType](code)
     named = tuple([code.co_filename if part == NAMELESS else part for part in arguments])
+    if imported := _imported(code):
+        return importing, (" ".join(imported), make, *named), *rest
     return make, named, *rest
 
 
+def importing(_modules: str, make: Callable[..., CodeType], *arguments: Any) -> CodeType:
+    """Make code that imports modules when it runs; pickles refer to this."""
+    return make(*arguments)
+
+
+def _imported(code: CodeType) -> list[str]:
+    """List the modules of the import statements in a function's code.
+
+    But for relative ones, and for those inside a ``try``, without which the function can do (or a ``with``, which looks
+    the same).
+    """
+    if IMPORT not in code.co_code[::2]:
+        return []
+    rows = [row for row in dis.get_instructions(code) if row.opcode != dis.EXTENDED_ARG]
+    decoded: Any = dis.Bytecode(code)
+    handlers = {row.offset for row in rows if row.opname == "PUSH_EXC_INFO"}  # not a generator's own, round all of it
+    tried = [range(part.start, part.end) for part in decoded.exception_entries if part.target in handlers]
+    return sorted({
+        str(row.argval)
+        for level, _, row in zip(rows, rows[1:], rows[2:], strict=False)
+        if row.opcode == IMPORT and level.argval == 0 and not any(row.offset in part for part in tried)
+    })
+
+
 NAMELESS = "<dynamic-code>"
+IMPORT = dis.opmap["IMPORT_NAME"]  # of a level, of names and, in itself, of a module
 LOADING = frozenset({"__builtins__", "__cached__", "__loader__", "__spec__"})  # of a module; how it came to be here
 
 
@@ -146,15 +177,47 @@ def _module_reduced(module: ModuleType) -> tuple[Any, ...]:
     return ModuleType, (name,), {key: value for key, value in state.items() if key not in LOADING}
 
 
+def _remembering_reduced(function: Any) -> str | tuple[Any, ...]:
+    """Reduce what `functools.lru_cache` made: an object that knows no way to be pickled but by its name."""
+    if _is_found(function) and not _goes_by_value(function.__module__, cloudpickle.list_registry_pickle_by_value()):
+        return str(function.__qualname__)
+    return remembering, (function.__wrapped__, function.cache_parameters())
+
+
+def remembering(function: Callable[..., Any], parameters: dict[str, Any]) -> Callable[..., Any]:
+    """Make a function with a cache of its own, which is empty; pickles refer to this."""
+    made: Callable[..., Any] = functools.lru_cache(**parameters)(function)
+    return made
+
+
+def _cached_property_reduced(part: functools.cached_property[Any]) -> tuple[Any, ...]:
+    """Reduce a cached property without the lock that it has until Python 3.12."""
+    return functools.cached_property, (part.func,), {"attrname": part.attrname, "__doc__": part.__doc__}
+
+
+def _is_found(function: Any) -> bool:
+    try:
+        found = operator.attrgetter(function.__qualname__)(sys.modules[function.__module__])
+    except (AttributeError, KeyError):
+        return False
+    return found is function and function.__module__ != "__main__"
+
+
 def _goes_by_value(module: str, registered: Iterable[str]) -> bool:
     return any(module == name or module.startswith(f"{name}.") for name in registered)
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types, so this is a subclass of Any
-    """cloudpickle's, but for code and for modules that go by value."""
+    """cloudpickle's, but for code, for modules that go by value, and for what remembers results."""
 
     dispatch_table: ClassVar = ChainMap(
-        {CodeType: _reduced, ModuleType: _module_reduced}, cloudpickle.Pickler.dispatch_table
+        {
+            type(functools.lru_cache(len)): _remembering_reduced,
+            functools.cached_property: _cached_property_reduced,
+            CodeType: _reduced,
+            ModuleType: _module_reduced,
+        },
+        cloudpickle.Pickler.dispatch_table,
     )
 
 

@@ -4,8 +4,9 @@ A function of a module is pickled as the names of both, so a worker runs what it
 version of it.  Both sides' modules are compared before a function is sent (`references`, `known`, `compared`); what
 lies beside the script is not compared but sent (`local_modules`, `sent_by_value`).
 
-What is compared is what lies on disk.  What was edited here since it was imported is not told from what runs here, nor
-is a module seen that a function imports only when it is called.
+What is compared is what lies on disk; what was edited here since it was imported is not told from what runs here.  Of
+what a function imports when it is called, relative imports are not seen, nor those inside a ``try``, nor those of
+functions that are sent by name.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ import pickletools
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from flazy.errors import InvalidArgument
+from flazy.plan.shipping import importing
 from flazy.remote.fingerprints import fingerprint, fingerprints, is_installed, is_standard
 from flazy.remote.versions import SIDES, plain, table
 
-__all__ = ["compared", "known", "local_modules", "references", "sent_by_value"]
+__all__ = ["References", "compared", "known", "local_modules", "references", "sent_by_value"]
 
 # Not compared by their files.  Of numpy and cloudpickle the versions are (`flazy.remote.versions`).  Of Flazy the
 # protocol is, which says what must be equal: a release that mends something elsewhere is no reason to turn a machine
@@ -47,23 +50,37 @@ class _Alone(NamedTuple):
     value: object
 
 
-IMPORTS: Final = frozenset({_Global("cloudpickle.cloudpickle", "subimport"), _Global("builtins", "__import__")})
+LOOKED_UP: Final = frozenset({_Global("cloudpickle.cloudpickle", "subimport"), _Global("builtins", "__import__")})
+IMPORTING: Final = _Global(importing.__module__, importing.__qualname__)
 TEXT: Final = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"})
 GETS: Final = frozenset({"GET", "BINGET", "LONG_BINGET"})
 PUTS: Final = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 
 
-def references(stream: bytes | bytearray | memoryview) -> set[str]:
+class References(NamedTuple):
+    """The modules that a pickle names: to look something up when it is loaded, to import when a function is called."""
+
+    loaded: frozenset[str]
+    called: frozenset[str]
+
+
+def references(stream: bytes | bytearray | memoryview) -> References:
     """List the modules that a pickle of ours names, without unpickling it.
 
     Left out is what is compared otherwise: Python's own modules, numpy, cloudpickle and Flazy.
     """
-    named = set(_named(bytes(stream)))
-    return {name for name in named if not is_standard(name) and name.partition(".")[0] not in COMPARED_OTHERWISE}
+    names: dict[bool, set[str]] = {True: set(), False: set()}
+    for name, is_loaded in _named(bytes(stream)):
+        names[is_loaded].add(name)
+    return References(*[frozenset({name for name in names[kind] if _is_compared(name)}) for kind in (True, False)])
 
 
-def _named(stream: bytes) -> Iterator[str]:
-    """Walk through a pickle and yield the modules that it looks something up in.
+def _is_compared(name: str) -> bool:
+    return not is_standard(name) and name.partition(".")[0] not in COMPARED_OTHERWISE
+
+
+def _named(stream: bytes) -> Iterator[tuple[str, bool]]:
+    """Walk through a pickle and yield the modules that it looks something up in, and those that its code imports.
 
     Whoever writes a pickle puts the two names right before the instruction that looks them up, and a module's name
     right behind the function that imports it; so the two last things on the stack are all that is kept of it.
@@ -77,6 +94,8 @@ def _named(stream: bytes) -> Iterator[str]:
         if name == "MEMOIZE":
             memo[len(memo)] = top
         elif name in TEXT:
+            if top is pickletools.markobject and below == IMPORTING:  # the first argument of that
+                yield from ((module, False) for module in argument.split())
             below, top = top, argument
         elif name in GETS:
             below, top = top, memo.get(argument)
@@ -84,17 +103,17 @@ def _named(stream: bytes) -> Iterator[str]:
             memo[argument] = top
         elif name == "STACK_GLOBAL":
             top = _Global(str(below), str(top))
-            yield top.module
+            yield top.module, True
         elif name == "GLOBAL":
             below, top = top, _Global(*argument.split(" ", 1))
-            yield top.module
+            yield top.module, True
         elif name == "TUPLE1":
             top = _Alone(top)
-        elif name == "REDUCE" and below in IMPORTS and isinstance(top, _Alone):
-            yield str(top.value)
+        elif name == "REDUCE" and below in LOOKED_UP and isinstance(top, _Alone):
+            yield str(top.value), True
             below = top = None
         elif code.stack_after:
-            below, top = top, None
+            below, top = top, pickletools.markobject if name == "MARK" else None
 
 
 # Here and there ---------------------------------------------------------------------------------------
@@ -104,16 +123,18 @@ def known(stream: bytes | bytearray | memoryview) -> dict[str, str | None]:
     """Give the modules that a pickle refers to, with their fingerprints here.
 
     Modules that their package makes as it is imported (``torch._C._nn``) have no file to be found by; there the package
-    stands for them.
+    stands for them.  What functions import when they are called and is not here either is left out: they must do
+    without it, and will elsewhere.
     """
-    names = references(stream)
+    names, called = references(stream)
+    optional = {name: mark for name, mark in fingerprints(called - names).items() if mark is not None}
     marks = fingerprints(names)
     made = {name for name in names if marks[name] is None and "." in name and name in sys.modules}
     while made:
         parents = {name.rpartition(".")[0] for name in made}
         marks = {name: mark for name, mark in marks.items() if name not in made} | fingerprints(parents)
         made = {name for name in parents if marks[name] is None and "." in name}
-    return dict(sorted(marks.items()))
+    return dict(sorted({**optional, **marks}.items()))
 
 
 def compared(
@@ -130,7 +151,7 @@ def compared(
     here, there
         Fingerprints by name; ``there`` answers for the names of ``here``, and is not believed.
     sent
-        Modules that went by value. Where one is referred to all the same, something in it can only be named.
+        Modules that went by value, and are referred to by name all the same.
     called
         What the two sides are called in the text.
     """
@@ -145,7 +166,10 @@ def compared(
     if own:
         todo += f", or have the code sent along: Remote(..., ship={own})"
     if named:
-        todo += f". Of {', '.join(named)} the code is sent, but something in it can be referred to by its name alone"
+        todo += (
+            f". The code of {', '.join(named)} is sent, but that does not help a function which imports it when it is "
+            "called (import it at the top of the file), nor objects in it that can be pickled by their names alone"
+        )
     return "\n".join([*table([("module", *called), *rows]), *more, f"{todo}."])
 
 
@@ -197,7 +221,7 @@ def sent_by_value(ship: Iterable[str] = ()) -> tuple[str, ...]:
     Raises
     ------
     InvalidArgument
-        A name in ``ship`` that cannot be imported, or has no Python source; nothing else has changed.
+        A name in ``ship`` that cannot be imported, or has no Python source; the modules before it are loaded.
     """
     for name in ship:
         _ready(name)
@@ -206,14 +230,16 @@ def sent_by_value(ship: Iterable[str] = ()) -> tuple[str, ...]:
 
 def _ready(name: str) -> None:
     try:
-        importlib.import_module(name)
+        module = importlib.import_module(name)
     except Exception as error:  # a module that is imported runs, and may raise anything
         raise InvalidArgument(
             f"ship={name!r} of Remote: it cannot be imported here ({type(error).__name__}: {error}); "
             "give modules that this program can import, e.g. ship=[my_package]"
         ) from error
-    if is_standard(name) or name.partition(".")[0] in COMPARED_OTHERWISE:
+    if not _is_compared(name):
         raise InvalidArgument(f"ship={name!r} of Remote: every worker has that; leave it out")
+    if not isinstance(module, ModuleType):
+        raise InvalidArgument(f"ship={name!r} of Remote: what is loaded by that name is no module, and cannot be sent")
     if (fingerprint(name) or "").startswith("extension"):
         raise InvalidArgument(f"ship={name!r} of Remote: it is compiled, and cannot be sent; install it on the workers")
 
@@ -236,10 +262,11 @@ def local_modules() -> list[str]:
 
 
 def _may_be_sent(name: str, file: str) -> bool:
-    if is_standard(name) or name.partition(".")[0] in COMPARED_OTHERWISE or name.rpartition(".")[2] == "conftest":
+    if not _is_compared(name) or name.rpartition(".")[2] == "conftest":
         return False
-    is_alias = getattr(sys.modules.get(name), "__name__", "") != name
-    return file.endswith(".py") and not is_installed(file) and not is_alias
+    module = sys.modules.get(name)
+    is_itself = isinstance(module, ModuleType) and module.__name__ == name
+    return is_itself and file.endswith(".py") and not is_installed(file)
 
 
 def _lies_in(folder: pathlib.Path, file: str) -> bool:

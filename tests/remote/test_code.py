@@ -21,9 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flazy
-from flazy.errors import InvalidArgument
+from flazy.plan.kernel import Op
+from flazy.plan.shipping import dump_ops, load_ops
 from flazy.remote import fingerprints
-from flazy.remote.code import compared, known, local_modules, references, sent_by_value
+from flazy.remote.code import compared, known, references
 from flazy.remote.fingerprints import fingerprint
 from tests import leaks
 
@@ -89,12 +90,12 @@ def built(structure):
 def test_references_are_the_modules_of_what_was_captured(structure, protocol):
     value, modules = built(structure)
 
-    assert modules == references(cloudpickle.dumps([value, value], protocol=protocol))
+    assert modules == references(cloudpickle.dumps([value, value], protocol=protocol)).loaded
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 def test_references_are_read_in_every_protocol(protocol):
-    assert references(pickle.dumps([msgpack.Timestamp, {}, msgpack.Timestamp], protocol)) == {"msgpack.ext"}
+    assert references(pickle.dumps([msgpack.Timestamp, {}, msgpack.Timestamp], protocol)).loaded == {"msgpack.ext"}
 
 
 def test_what_a_pickle_would_run_is_not_run():
@@ -102,7 +103,41 @@ def test_what_a_pickle_would_run_is_not_run():
         def __reduce__(self):
             return os._exit, (1,)
 
-    assert references(pickle.dumps([Deadly(), msgpack.Timestamp(1, 2)])) == {"msgpack.ext"}
+    assert references(pickle.dumps([Deadly(), msgpack.Timestamp(1, 2)])).loaded == {"msgpack.ext"}
+
+
+IMPORTING = """
+def fn(x):
+    import json, msgpack, pytest
+    from hypothesis import strategies
+    from numpy import linalg
+    try:
+        import psutil
+    except ImportError:
+        pass
+    def inner():
+        import not_here
+        from _pytest.outcomes import skip
+        yield
+    return json
+"""
+
+
+def test_what_a_function_imports_when_it_is_called_is_seen():
+    space = {"__name__": "made"}
+    exec(IMPORTING, space)
+    stream = dump_ops((Op("map", "map(fn)", space["fn"]),)).stream
+
+    assert (set(), {"msgpack", "pytest", "hypothesis", "not_here", "_pytest.outcomes"}) == references(stream)
+    assert ["_pytest.outcomes", "hypothesis", "msgpack", "pytest"] == list(known(stream))
+    assert json is load_ops(stream)[0].fn(1)
+
+
+def test_relative_imports_are_not_taken_for_others():
+    space = {"__name__": "made"}
+    exec("def fn():\n    from . import msgpack\n    from .msgpack import ext\n", space)
+
+    assert references(dump_ops((Op("map", "map(fn)", space["fn"]),)).stream) == (set(), set())
 
 
 # Where it is ------------------------------------------------------------------------------------------
@@ -228,7 +263,7 @@ def test_package_stands_for_modules_that_it_makes(monkeypatch):
     monkeypatch.setitem(sys.modules, "msgpack.made", inner)
     stream = cloudpickle.dumps(inner.fn)
 
-    assert references(stream) == {"msgpack.made"}
+    assert references(stream).loaded == {"msgpack.made"}
     assert known(stream) == {"msgpack": fingerprint("msgpack")}
 
 
@@ -297,75 +332,4 @@ def test_what_is_sent_and_yet_referred_to_by_name_is_not_to_be_shipped_once_more
     here = dict.fromkeys(["pack.inner", "single"], LOCAL)
     text = compared(here, {}, sent=["pack"])
 
-    assert "ship=['single']). Of pack.inner the code is sent, but something in it" in text
-
-
-# By value ---------------------------------------------------------------------------------------------
-
-SCRIPT = """
-import sys; sys.path[:0] = sys.argv[1:]
-import conftest, beside, within.inner, environment, installed, json, msgpack
-from flazy.remote.code import local_modules
-print(json.dumps(local_modules()))
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("command", "expected"),
-    [
-        (["script.py"], ["beside", "within"]),
-        (["-m", "within.script"], ["beside", "within"]),
-        (["-c", SCRIPT], ["beside", "within"]),  # no file: as in an interactive session
-        (["env/bin/script.py"], []),
-    ],
-)
-def test_what_lies_beside_the_script_goes_by_value(tmp_path, command, expected):
-    files = [
-        *("beside.py", "conftest.py", "within/__init__.py", "within/inner.py", "env/pyvenv.cfg"),
-        *("env/lib/environment.py", "site-packages/installed.py"),
-    ]
-    for name in files:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "env/bin").mkdir()
-    for name in ("script.py", "within/script.py", "env/bin/script.py"):
-        (tmp_path / name).write_text(SCRIPT)
-    paths = [".", "env/lib", "site-packages"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    ran = subprocess.run(
-        [sys.executable, *command, *paths], capture_output=True, check=True, env=environment, cwd=tmp_path
-    )
-
-    assert expected == json.loads(ran.stdout)
-
-
-def test_under_pytest_nothing_lies_beside_the_script():
-    assert local_modules() == []
-
-
-def test_what_is_shipped_is_loaded_and_stands_for_what_is_in_it(project, monkeypatch):
-    for name in ("pack/__init__.py", "pack/inner.py", "single.py"):
-        (project / name).write_text("")
-
-    try:
-        assert ("pack", "single") == sent_by_value(["single", "pack.inner", "pack"])
-        assert {"pack", "pack.inner", "single"} <= set(sys.modules)
-    finally:
-        for name in ("pack", "pack.inner", "single"):
-            sys.modules.pop(name, None)
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("nothing.at.all", r"'nothing.at.all' of Remote: it cannot be imported here \(ModuleNotFoundError"),
-        ("", "cannot be imported here"),
-        ("json", "every worker has that"),
-        ("numpy.linalg", "every worker has that"),
-        ("msgpack._cmsgpack", "it is compiled"),
-    ],
-)
-def test_what_cannot_be_shipped_is_refused(name, said):
-    with pytest.raises(InvalidArgument, match=said):
-        sent_by_value([name])
+    assert "ship=['single']). The code of pack.inner is sent, but that does not help" in text
