@@ -15,5 +15,9 @@ hosts         the trainer's side: sessions, and who works for whom
 pool          the workers of one parallel stage, wherever they are
 agent         the host's side: processes, and what passes between them and the trainer
 cli           the command ``flazy-worker``
+options       what it can be asked for
+handed        how it is handed its join code
+shown         what a person sees of it
+exits         how it can end
 ============  ============================================================================
 """
