@@ -106,7 +106,7 @@ FORBIDDEN: dict[str, str] = {
 
 # (module, forbidden thing) -> why it is right there.
 PERMITS: dict[tuple[str, str], str] = {
-    ("workers.cli", "print"): "a command line speaks to the person who typed it",
+    ("remote.cli", "print"): "a command line speaks to the person who typed it",
     ("plan.guard", "sleep"): "between two tries it waits for as long as its user has asked for",
     ("workers.relay", "silence"): "the caller's streams and log filters raise what they like, and the relay goes on",
     ("located", "silence"): "an attribute of a user's exception may fail to be read or set in any way it likes",
@@ -345,7 +345,7 @@ def test_checker_finds_what_is_planted(module, source, fault):
         ("run.run", "try: f()\nexcept Exception as error: raise Located from error"),
         ("run.run", "try: f()\nexcept OSError: pass"),
         ("run.run", "try: x = f()\nexcept Exception: x = 1"),
-        ("workers.cli", "print('listening')"),
+        ("remote.cli", "print('listening')"),
     ],
 )
 def test_checker_lets_pass_what_is_right(module, source):

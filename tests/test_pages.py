@@ -25,17 +25,18 @@ def scripts():
     """Give the scripts: a name, and the text."""
     for block in blocks((ROOT / "README.md").read_text()):
         yield pytest.param(block, id=f"README {block.strip().splitlines()[-1][:40]}")
-    first, *sections = re.split(r"^## ", (ROOT / "docs" / "training.md").read_text(), flags=re.MULTILINE)
-    for section in sections:
-        if blocks(section):
-            yield pytest.param("\n".join(blocks(first) + blocks(section)), id=f"training {section.splitlines()[0]}")
+    for page in ("training", "remote"):
+        first, *sections = re.split(r"^## ", (ROOT / "docs" / f"{page}.md").read_text(), flags=re.MULTILINE)
+        for section in sections:
+            if blocks(section):
+                yield pytest.param("\n".join(blocks(first) + blocks(section)), id=f"{page} {section.splitlines()[0]}")
 
 
 SCRIPTS = [*scripts()]
 
 
 def test_has_scripts_to_run():
-    assert len(SCRIPTS) >= 9
+    assert len(SCRIPTS) >= 10
 
 
 @pytest.mark.slow
