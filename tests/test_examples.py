@@ -21,6 +21,7 @@ SETTINGS = {
     "jax_digits": [[*SMALL, "--workers", "2"]],
     "keras_digits": [[*SMALL, "--workers", "2"], [*SMALL, "--workers", "2", "--backend", "torch"]],
     "lightning_digits": [[*SMALL, "--workers", "0"]],
+    "remote_digits": [["--epochs", "2", "--samples", "100"]],
     "torch_digits": [[*SMALL, "--workers", "2"]],
     "torch_ddp": [["--epochs", "1", "--samples", "101"]],
     "train_digits": [[*SMALL, "--workers", "0"], [*SMALL, "--workers", "2"]],
@@ -31,6 +32,7 @@ NEEDS = {
     "jax_digits": ["sklearn", "scipy", "jax"],
     "keras_digits": ["sklearn", "scipy", "keras", "tensorflow", "torch"],
     "lightning_digits": ["sklearn", "scipy", "lightning"],
+    "remote_digits": ["sklearn", "scipy"],
     "torch_digits": ["sklearn", "scipy", "torch"],
     "torch_ddp": ["sklearn", "scipy", "torch"],
     "train_digits": ["sklearn", "scipy"],
@@ -45,6 +47,10 @@ PRINTS = {
     "jax_digits": {"% of 20 digits that it never saw are told right": 0},
     "keras_digits": {"% of 20 digits that it never saw are told right": 0},
     "lightning_digits": {"% of 20 digits that it never saw are told right": 0},
+    "remote_digits": {
+        " of 5 batches are the same as without workers": 5,
+        "% of 20 digits that it never saw are told right": 0,
+    },
     "torch_digits": {"% of 20 digits that it never saw are told right": 0},
     "torch_ddp": {
         " of 81 digits are in the ranks' parts together": 81,
