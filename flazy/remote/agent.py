@@ -50,6 +50,7 @@ __all__ = ["EXITS", "Outcome", "Settings", "Snapshot", "serve"]
 BEAT_SECONDS = 1.0
 PATIENCE_SECONDS = 10.0  # until the trainer has said how long it waits itself
 TRIES = 2  # until a refusal is believed: a trainer that is killed just then looks like one with another key
+FAULTS = 5  # sessions that end with a message that cannot be understood
 RETRY_SECONDS = 0.5  # between tries to reach the trainer
 SILENCE = 6  # times its patience, after which a trainer that says nothing is taken for gone: it may be sending much
 END_SECONDS = 5.0  # for the processes to end
@@ -157,6 +158,7 @@ class _Agent:
         self._heard = now
         self._next_beat = now
         self._refusals = 0
+        self._faults = 0
         self._why = ""  # the last try to reach the trainer failed
         self._outcome: Outcome | None = None
 
@@ -196,6 +198,9 @@ class _Agent:
                 while self._trainer is not None and (event := next(self._trainer.events(), None)) is not None:
                     self._happened(event)
             except ProtocolError as error:
+                self._faults += 1
+                if self._faults == FAULTS:
+                    self._end(1, f"the trainer goes on saying what cannot be understood: {error}; please report it")
                 self._break(str(error))
         if self._trainer is not None:
             self._trainer.line.flush()

@@ -62,7 +62,7 @@ class User(Protocol):
 class Terms:
     """How a run is to be worked on: see `flazy.remote.messages.Opened` and `flazy.plan.remote.Remote`."""
 
-    batching: tuple[object, ...] | None
+    batching: tuple[int, str | None] | None
     timeout: float | None
     pickled: bool
     compression: str | None

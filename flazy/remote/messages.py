@@ -163,7 +163,7 @@ class Opened:
     stream: Buffer | None
     aside: Sequence[Buffer]
     dropped: list[int]
-    batching: tuple[Any, ...] | None
+    batching: tuple[int, str | None] | None  # the size, and the dtype of Python's numbers by its name
     timeout: float | None
     pickled: bool
     compression: str | None
@@ -260,6 +260,10 @@ def _is_table(value: Any, *kinds: type[Any]) -> bool:
     return type(value) is dict and _all((str,), value) and _all(kinds, value.values())
 
 
+def _is_batching(value: Any) -> bool:
+    return type(value) is tuple and [type(each) for each in value] in ([int, str], [int, type(None)]) and value[0] > 0
+
+
 # What a field may hold, by its annotation: the trainer believes nothing that a host says.
 CHECKS: Final[dict[str, Callable[[Any], bool]]] = {
     "int": lambda value: type(value) is int and value >= 0,
@@ -271,10 +275,12 @@ CHECKS: Final[dict[str, Callable[[Any], bool]]] = {
     "dict[str, str]": lambda value: _is_table(value, str),
     "dict[str, str | None]": lambda value: _is_table(value, str, type(None)),
     "dict[str, int]": lambda value: _is_table(value, int),
+    "list[int]": lambda value: type(value) is list and _all((int,), value),
     "list[str]": lambda value: type(value) is list and _all((str,), value),
     "tuple[int, ...]": lambda value: type(value) is tuple and _all((int,), value),
     "tuple[Any, ...]": lambda value: type(value) is tuple,
     "tuple[Any, ...] | None": lambda value: value is None or type(value) is tuple,
+    "tuple[int, str | None] | None": lambda value: value is None or _is_batching(value),
     "Sequence[int]": lambda value: type(value) is tuple and _all((int,), value) and min(value, default=0) >= 0,
 }
 FRAMES: Final = frozenset({"Sequence[Buffer]", "Buffer | None"})  # which whoever reads them checks

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from flazy.core.events import Blame, Grant, Send
+from flazy.dtypes import is_extended
 from flazy.plan.remote import Remote
 from flazy.remote.host import Terms
 from flazy.remote.hosts import Hosts
@@ -30,7 +31,7 @@ __all__ = ["Guests", "RemotePool", "terms_of"]
 def terms_of(where: Remote, batching: Any, log_levels: dict[str, int], stages: str) -> Terms:
     """Say on which terms hosts work on a stage."""
     return Terms(
-        batching=None if batching is None else (batching.size, batching.default_dtype),
+        batching=None if batching is None else (batching.size, _spelled(batching.default_dtype)),
         timeout=where.timeout,
         pickled=where.allow_pickle,
         compression=where.compression,
@@ -38,6 +39,12 @@ def terms_of(where: Remote, batching: Any, log_levels: dict[str, int], stages: s
         stages=stages,
         batch=0 if batching is None else batching.size,
     )
+
+
+def _spelled(dtype: Any) -> str | None:
+    if dtype is None:
+        return None
+    return str(dtype.name if is_extended(dtype) else dtype.str)
 
 
 class Guests:

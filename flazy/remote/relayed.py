@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from flazy.collate import Batching
+from flazy.dtypes import dtype_named
 from flazy.errors import ProtocolError
 from flazy.plan.shipping import Pickled
 from flazy.remote.messages import Message, Opened, Passed
@@ -84,7 +85,7 @@ class Relayed:
             number,
             self._kernels[message.number],
             {**self._around, "log_levels": message.log_levels},
-            None if message.batching is None else Batching(*message.batching),
+            None if message.batching is None else _batching(*message.batching),
             noted=message.timeout is not None,
             pickled=message.pickled,
         )
@@ -125,6 +126,10 @@ class Relayed:
             self._kernels[number] = kept
         else:
             self._fleet.kernels.release(kept)  # for want of room it has pickled anew what it was given: nothing
+
+
+def _batching(size: int, dtype: str | None) -> Batching:
+    return Batching(size, None if dtype is None else dtype_named(dtype, "default_dtype"))
 
 
 def _views(frames: Sequence[Buffer]) -> list[memoryview]:

@@ -54,7 +54,7 @@ envelopes = st.builds(Envelope, numbers, numbers)
 SAID = {
     Knock: st.builds(Knock, text, numbers, tables),
     Joined: st.builds(Joined, numbers, numbers),
-    Died: st.builds(Died, numbers, rows, numbers, st.none() | rows, st.booleans()),
+    Died: st.builds(Died, numbers, rows, numbers, st.none() | rows, st.booleans(), numbers),
     Answer: st.builds(Answer, numbers, st.dictionaries(text, st.none() | text, max_size=3)),
     Slow: st.builds(Slow, numbers, numbers, numbers, st.lists(numbers, max_size=4).map(tuple), seconds, text),
     Leaving: st.builds(Leaving),
@@ -66,18 +66,20 @@ SAID = {
     Inquiry: st.builds(Inquiry, numbers, st.lists(text, max_size=3)),
     Opened: st.builds(
         lambda kernel, *head_and_rest: Opened(*head_and_rest[:2], *kernel, *head_and_rest[2:]),
-        *(kernels, numbers, numbers, st.none() | rows, st.none() | seconds, st.booleans(), st.none() | text),
+        *(kernels, numbers, numbers, st.lists(numbers, max_size=3)),
+        st.none() | st.tuples(st.integers(1, 9), st.none() | text),
+        *(st.none() | seconds, st.booleans(), st.none() | text),
         *(st.dictionaries(text, st.integers(), max_size=3), text),
     ),
     Over: st.builds(Over, numbers),
 }
 EXAMPLES = [
     *[Knock("desk", 4, {"python": "3.11"}), Joined(1, 4711), Leaving(), Beat(7), Stale(), Over(3), Welcome(10.0)],
-    *[Died(1, (None, 9, 0.5), 3, (7, (0, 1)), False), Died(1, (11,), 0, None, True), TurnedAway("A", "no")],
+    *[Died(1, (None, 9, 0.5), 3, (7, (0, 1)), False, 5), Died(1, (11,), 0, None, True, 0), TurnedAway("A", "no")],
     *[Answer(3, {"a": "1", "b": None}), Slow(1, 3, 7, (0, 2), 30.5, "File …"), Inquiry(3, ["a", "b"])],
     *[Passed([b"head", b"body"], 1, 2, 3, (0, 70)), Passed([], 0)],
-    Opened(3, 1, b"kernel", [b"aside"], (4, "<f4"), 1.5, False, "lz4", {"root": 30}, "map(f)"),
-    Opened(3, 1, None, [], None, None, True, None, {}, "map(f)"),
+    Opened(3, 1, b"kernel", [b"aside"], [7], (4, "<f4"), 1.5, False, "lz4", {"root": 30}, "map(f)"),
+    Opened(3, 1, None, [], [], None, None, True, None, {}, "map(f)"),
 ]
 EVERYTHING = FROM_HOST | FROM_TRAINER
 HERE = Envelope(2**63 + 1, 5)
