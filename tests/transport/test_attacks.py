@@ -271,14 +271,30 @@ def test_noise_is_hung_up_on(monkeypatch, noise):
 @pytest.mark.parametrize("link", [0, 1], ids=["control", "results"])
 def test_changed_bit_ends_the_connection_and_is_never_read(entry, link):
     with Proxy([("127.0.0.1", port) for port in entry.door.ports]) as proxy:
-        line = entry.line(host="127.0.0.2")
-        assert LineEvent.CONNECTED is entry.event(line)
+        line = entry.connected(host="127.0.0.2")
         proxy.after(500, "flip", link=link)
         (line.send, line.send_result)[link]([bytes(1000)])
 
         assert LineEvent.BROKEN is entry.event(line)
         assert nothing_came(entry)
         line.close()
+
+
+def test_broken_line_is_never_mended(entry):
+    """What was under way is lost, so nothing may go on as if it were not."""
+    with Proxy([("127.0.0.1", port) for port in entry.door.ports]) as proxy:
+        line = entry.connected(host="127.0.0.2")
+        proxy.cut(link=1)
+        assert LineEvent.BROKEN is entry.event(line)
+        line.send_result([b"too late"])
+        other = entry.connected(host="127.0.0.2")
+        other.send_result([b"in time"])
+        entry.until(lambda: entry.results)
+
+        assert [(HOST.public, [b"in time"])] == entry.results
+        assert 4 == proxy.accepted
+        line.close()
+        other.close()
 
 
 def test_too_large_a_message_ends_its_connection_alone(monkeypatch):
