@@ -33,6 +33,7 @@ LARGEST = 2**30  # bytes of a frame
 HANDSHAKE_MS = 5000  # the default of 30 s keeps a descriptor for that long for each who connects and says nothing
 BACKLOG = 512
 SOCKETS = 64  # of the context: connections are none, but a stranger and a monitor are
+AT_ONCE = 1000  # messages, so that a host which sends without end keeps nobody waiting
 TRIAL_SECONDS = 10.0  # a stranger is refused within milliseconds
 EVENT = struct.Struct("=HI")
 
@@ -116,8 +117,10 @@ class Door:
         self.guard.answer()
 
     def receive_control(self) -> Iterator[tuple[bytes, bytes, list[Buffer]]]:
-        """Give every message that is there: where an answer goes, whose it is, its frames."""
-        while (frames := _received(self._control)) is not None:
+        """Give what is there: where an answer goes, whose a message is, its frames."""
+        for _ in range(AT_ONCE):
+            if (frames := _received(self._control)) is None:
+                return
             if (user := _user(frames[-1])) is not None:
                 yield frames[0].bytes, user, _owned(frames[1:])
 
