@@ -163,7 +163,7 @@ class Opened:
     stream: Buffer | None
     aside: Sequence[Buffer]
     dropped: list[int]
-    batching: tuple[int, str | None] | None  # the size, and the dtype of Python's numbers by its name
+    batching: tuple[Any, ...] | None
     timeout: float | None
     pickled: bool
     compression: str | None
@@ -261,7 +261,7 @@ def _is_table(value: Any, *kinds: type[Any]) -> bool:
 
 
 def _is_batching(value: Any) -> bool:
-    return type(value) is tuple and [type(each) for each in value] in ([int, str], [int, type(None)]) and value[0] > 0
+    return type(value) is tuple and tuple(map(type, value)) in {(int, str), (int, type(None))}
 
 
 # What a field may hold, by its annotation: the trainer believes nothing that a host says.

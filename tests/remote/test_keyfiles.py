@@ -131,7 +131,8 @@ def test_missing_key_is_told_with_what_to_do(path):
 def test_damaged_key_is_refused_and_not_shown(path, keys):
     text = path.read_text()
     secret = text.splitlines()[-1]
-    damaged = ["", "# nothing\n", secret[:-1], secret[5:], secret[:20] + "x" + secret[21:], f"{secret}\n{secret}", "\0"]
+    changed = secret[:20] + ("x" if secret[20] != "x" else "y") + secret[21:]
+    damaged = ["", "# nothing\n", secret[:-1], secret[5:], changed, f"{secret}\n{secret}", "\0"]
     for each in damaged:
         path.write_text(each)
         with pytest.raises(SecurityError, match=r"damaged|cut off or changed") as caught:
