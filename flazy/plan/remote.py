@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
+from typing import Any
 
 from flazy.errors import InvalidArgument, InvalidType
 from flazy.plan.where import Where
@@ -110,10 +111,10 @@ class Remote(Where):
     def _ship(self) -> tuple[str, ...]:
         given = (self.ship,) if isinstance(self.ship, str | ModuleType) else self.ship
         try:
-            names = [each.__name__ if isinstance(each, ModuleType) else each for each in given]
+            names: list[Any] = [each.__name__ if isinstance(each, ModuleType) else each for each in given]
         except TypeError:
-            names = []
-        if (names == [] and given != ()) or not all(isinstance(name, str) for name in names):
+            names = [None]
+        if not all(isinstance(name, str) for name in names):
             raise InvalidType(f"ship={self.ship!r} of Remote: give modules or their names, e.g. ship=[my_package]")
         return tuple(sorted(set(names)))
 
