@@ -31,7 +31,7 @@ from flazy.sample import Address
 from flazy.transport.arena import Lease
 from flazy.transport.parts import opened, rows_checked
 from flazy.transport.stretches import Stretch
-from flazy.workers.deaths import Death, error_of
+from flazy.workers.deaths import Death, error_again, error_of
 from flazy.workers.kernels import Kept
 from flazy.workers.loop import UNSERIALIZABLE
 from flazy.workers.pool import Pool, ThreadPool
@@ -221,10 +221,11 @@ class SegmentStage(Stage):
         place = Place(stage, address, part.origin.cycle, self._pool.name(part.worker))
         if failure.name == UNSERIALIZABLE and not failure.stage:
             return unserializable("returned what cannot travel", failure.message, place)
-        if isinstance(failure.error, PoisonSample | SampleTimeout) and not failure.error.stage:
+        error = error_again(failure.error) if isinstance(failure.error, tuple) else failure.error
+        if isinstance(error, PoisonSample | SampleTimeout) and not error.stage:
             # The error of a verdict: not of the worker that told it, but of those that died.
-            return placed(failure.error, replace(place, worker=failure.error.worker))
-        cause = Cause(failure.name, failure.message, failure.traceback, failure.builtin, failure.error)
+            return placed(error, replace(place, worker=error.worker))
+        cause = Cause(failure.name, failure.message, failure.traceback, failure.builtin, error)
         return located(cause, place)
 
     def _poison(self, poisoned: Poisoned) -> BaseException:

@@ -24,8 +24,8 @@ __all__ = ["Head", "batches_checked", "checked", "opened", "rows_checked", "slab
 # Columns that say where values came from (None: one to one), the failure that ends them, samples that were left out.
 Head = tuple[Any, Any, Any]
 
-# Stage, index, offsets, name, message, traceback and class of the exception, and the exception itself.
-FAILURE = (str, int, tuple, str, str, str, str, BaseException | None)
+# Stage, index, offsets, name, message, traceback and class of the exception, and that itself.
+FAILURE = (str, int, tuple, str, str, str, str, BaseException | tuple | None)
 SKIPPED = (str, tuple, int, str)  # stage, address, cycle, and what went wrong
 
 

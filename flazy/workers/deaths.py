@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from flazy.errors import PoisonSample, SampleError, SampleTimeout
+from flazy.errors import PoisonSample, ProtocolError, SampleError, SampleTimeout
 from flazy.located import GENERATED
 
 if TYPE_CHECKING:  # workers do without it, and start sooner so
     from flazy.core.events import Verdict
 
-__all__ = ["OWN_SIGNALS", "Death", "Refused", "error_of", "message_of", "refused", "tidy"]
+__all__ = ["OWN_SIGNALS", "Death", "Refused", "error_again", "error_of", "message_of", "plain_of", "refused", "tidy"]
 
 # Deaths that are the function's own doing; every other signal comes from outside.
 OWN_SIGNALS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
@@ -86,6 +86,42 @@ def refused(message: Sequence[Any]) -> tuple[tuple[int, ...], Refused]:
     place, given, overdue, reasons = message
     deaths = [Death(**reason) for reason in reasons]
     return tuple(place), Refused(given, overdue, len(deaths), error_of(deaths, overdue=overdue))
+
+
+def plain_of(error: object) -> tuple[Any, ...] | None:
+    """Spell the error of a verdict in plain values, for a driver that unpickles nothing; None for any other."""
+    if not isinstance(error, PoisonSample | SampleTimeout) or error.stage:
+        return None
+    about = (str(error), error.worker, error.traceback)
+    if isinstance(error, SampleTimeout):
+        return (*about, error.seconds, None, None)
+    return (*about, None, error.signal, error.exitcode)
+
+
+def error_again(plain: Sequence[Any]) -> PoisonSample | SampleTimeout:
+    """Make it again.
+
+    Raises
+    ------
+    ProtocolError
+        That is none.
+    """
+    try:
+        text, worker, trace, seconds, signal_number, code = plain
+    except ValueError as error:
+        raise ProtocolError("a verdict that is none") from error
+    numbers = {type(number) for number in (seconds, signal_number, code)}
+    if {type(text), type(worker), type(trace)} - {str, type(None)} or numbers - {int, float, type(None)}:
+        raise ProtocolError("a verdict that is none")
+    made: PoisonSample | SampleTimeout
+    if seconds is not None:
+        made = SampleTimeout(text)
+        made.seconds = seconds
+    else:
+        made = PoisonSample(text)
+        made.signal, made.exitcode = signal_number, code
+    made.worker, made.traceback = worker, trace or ""
+    return made
 
 
 def error_of(deaths: Sequence[Death], *, overdue: bool) -> PoisonSample | SampleTimeout:

@@ -23,6 +23,7 @@ from flazy.transport.link import Link
 from flazy.transport.payload import Encoded, Payload
 from flazy.transport.stretches import FILLED, Stretch, gathered
 from flazy.transport.wire import Bye, Close, Closed, Granted, Hello, Message, Open, Refused, Result, Task
+from flazy.workers import deaths
 from flazy.workers.task import Failure, Made, Record, Work, idle, work_of
 
 __all__ = ["UNSERIALIZABLE", "Loop"]
@@ -195,6 +196,8 @@ class Loop:
 
     def _proven(self, failure: Failure, *, pickle: bool) -> Failure:
         """Leave the exception itself out where it would not arrive as what it is, or not without pickle."""
+        if not pickle:
+            return replace(failure, error=deaths.plain_of(failure.error))
         try:
             payload = self._link.payload([failure.error], pickle=pickle)
             if isinstance(payload, Encoded) and type(decode(encode([failure.error]))[0]) is not type(failure.error):

@@ -47,7 +47,11 @@ class KernelError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What the driver needs to raise a located error; ``stage`` is empty where the transport itself failed."""
+    """What the driver needs to raise a located error; ``stage`` is empty where the transport itself failed.
+
+    ``error`` is the exception itself, where it arrives as what it is; where nothing is pickled, that of a verdict in
+    plain values (`flazy.workers.deaths.plain_of`).
+    """
 
     stage: str
     index: int
@@ -56,7 +60,7 @@ class Failure:
     message: str
     traceback: str
     builtin: str
-    error: BaseException | None
+    error: BaseException | tuple[Any, ...] | None
 
 
 @dataclass(slots=True)
