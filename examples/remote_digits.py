@@ -40,7 +40,11 @@ class Machine:
 
     def end(self):
         """Wait for the worker to end, as it does with its trainer; say how."""
-        code = self.worker.wait(timeout=30)
+        try:
+            code = self.worker.wait(timeout=15)
+        except subprocess.TimeoutExpired:  # it has never found the trainer, if that failed early
+            self.worker.kill()
+            code = self.worker.wait()
         said = self.log.read_text().strip().splitlines() or ["nothing"]
         self.folder.cleanup()
         return f"the {self.name} worker ended with {code}; it said last: {said[-1]}"

@@ -18,6 +18,5 @@ cli           the command ``flazy-worker``
 options       what it can be asked for
 handed        how it is handed its join code
 shown         what a person sees of it
-exits         how it can end
 ============  ============================================================================
 """

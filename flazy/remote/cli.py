@@ -11,13 +11,12 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from flazy.errors import FlazyError, InvalidArgument
+from flazy.errors import FlazyError, InvalidArgument, MissingFile
 from flazy.remote import handed, keyfiles, options, shown, versions
-from flazy.remote.agent import Outcome, Settings, Snapshot, serve
-from flazy.remote.exits import Exit
+from flazy.remote.agent import Outcome, Settings, serve
 from flazy.remote.join import VARIABLE, JoinCode
 from flazy.remote.options import PROGRAM, Keygen, Work
 from flazy.transport.curve import KeyPair, public_of
@@ -26,6 +25,7 @@ __all__ = ["main"]
 
 log = logging.getLogger("flazy")
 
+DONE, FAULT, REFUSED, GONE = range(4)  # of the table of all ways to end, `flazy.remote.agent.EXITS`
 WAIT_S = 600.0  # for a join file; whoever lends a machine for longer says --keep
 
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: see `flazy.remote.exits`.
+        The exit code: see `flazy.remote.agent.EXITS`.
     """
     given = os.environ.pop(VARIABLE, "")  # before anything is started that would inherit it
     typed = list(sys.argv[1:] if arguments is None else arguments)
@@ -50,16 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asked = options.read(typed)
         if asked.version:
             print(_versions())
-            return Exit.DONE
+            return DONE
         return _work(asked, given)
     except KeyboardInterrupt:
-        outcome = Outcome(Exit.DONE, "was told to leave before there was anything to do")
+        outcome = Outcome(DONE, "was told to leave before there was anything to do")
     except FlazyError as error:
-        outcome = Outcome(Exit.REFUSED, str(error))
+        outcome = Outcome(REFUSED, str(error))
     except Exception as error:  # whoever typed the command is told in words
         log.debug("where it was", exc_info=True)
         more = "please report it" if log.isEnabledFor(logging.DEBUG) else "--log-level debug shows where"
-        outcome = Outcome(Exit.FAULT, f"a fault of Flazy: {type(error).__name__}: {error} ({more})")
+        outcome = Outcome(FAULT, f"a fault of Flazy: {type(error).__name__}: {error} ({more})")
     print(f"{PROGRAM}: {handed.hidden(outcome.message)}", file=sys.stderr)
     return outcome.code
 
@@ -68,41 +68,28 @@ def _work(asked: Work, given: str) -> int:
     """Work for a trainer, and say how it ended."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, until the agent has handlers of its own
     with shown.showing(asked.log_level) as screen:
-        outcome = _worked(asked, given, screen.show)
+        code = _code(asked, given)
+        if code is None:
+            waited = f"{asked.join_file} has not been written for {WAIT_S:.0f} s"
+            outcome = Outcome(GONE, f"{waited}; is the trainer running? (--keep waits without end)")
+        else:
+            outcome = serve(_settings(asked, code), screen.show)
     message = f"{outcome.message}{shown.totals(screen.last)}"
     if screen.is_terminal:
         print(f"{PROGRAM}: {message}", file=sys.stderr)
     else:
-        log.log(logging.INFO if outcome.code == Exit.DONE else logging.ERROR, "%s", message)
+        log.log(logging.ERROR if outcome.code else logging.INFO, "%s", message)
     return outcome.code
 
 
-def _worked(asked: Work, given: str, show: Callable[[Snapshot], None]) -> Outcome:
-    """Work until there is a reason to end.
-
-    A machine that is kept goes on with the next code of its file where the trainer is a new run, with new keys.
-    """
-    code: JoinCode | None = None
-    while True:
-        code = _code(asked, given, unlike=code)
-        if code is None:
-            waited = f"{asked.join_file} has not been written for {WAIT_S:.0f} s"
-            return Outcome(Exit.GONE, f"{waited}; is the trainer running? (--keep waits without end)")
-        outcome = serve(_settings(asked, code), show)
-        if not (asked.keep and asked.join_file and code.secret and outcome.code == Exit.REFUSED):
-            return outcome
-        log.warning("%s", outcome.message)
-
-
-def _code(asked: Work, given: str, *, unlike: JoinCode | None) -> JoinCode | None:
+def _code(asked: Work, given: str) -> JoinCode | None:
     """Find the join code; None if it has not come in time."""
     if asked.join == "-":
         return handed.typed_in(sys.stdin)
     if asked.join is not None:
         return handed.harmless(asked.join)
     if asked.join_file is not None:
-        within_s = None if asked.keep else WAIT_S
-        return handed.awaited(asked.join_file, unlike=unlike, within_s=within_s, tell=log.info)
+        return handed.awaited(asked.join_file, None if asked.keep else WAIT_S, log.info)
     if given:
         return handed.found_in(given, f"{VARIABLE} in the environment")
     raise InvalidArgument(
@@ -112,23 +99,34 @@ def _code(asked: Work, given: str, *, unlike: JoinCode | None) -> JoinCode | Non
 
 
 def _settings(asked: Work, code: JoinCode) -> Settings:
-    """Put together what the agent needs."""
+    """Put together what the agent needs.
+
+    A trainer that is started again has other keys, and perhaps ports: with a file they are looked up there each time.
+    """
+
+    def refresh() -> tuple[JoinCode, KeyPair]:
+        found = handed.held_by(Path(asked.join_file or "").expanduser())
+        if found is None:
+            raise MissingFile(f"{asked.join_file} is not there")
+        return _ways(asked, found)
+
+    code_and_keys = _ways(asked, code)
+    return Settings(*code_and_keys, asked.processes, asked.name, asked.keep, refresh if asked.join_file else None)
+
+
+def _ways(asked: Work, code: JoinCode) -> tuple[JoinCode, KeyPair]:
+    """Give the code with what was said of the trainer's place, and our key, which it holds or a file."""
     if asked.trainer is not None:
         port = asked.trainer.port or code.port
         results_port = port + code.results_port - code.port
         if not 0 < results_port < 65536:
             raise InvalidArgument(f"--trainer: results would go to port {results_port}, which there is not")
         code = code._replace(host=asked.trainer.host, port=port, results_port=results_port)
-    return Settings(code, _keys(asked, code), asked.processes, asked.name, asked.keep)
-
-
-def _keys(asked: Work, code: JoinCode) -> KeyPair:
-    """Find this worker's key: in the join code, or in a file."""
     if code.secret is None:
-        return keyfiles.read_keys(_path(asked.key, "worker.key"))
+        return code, keyfiles.read_keys(_path(asked.key, "worker.key"))
     if asked.key is not None:
         raise InvalidArgument("--key is for a trainer with authorized_workers; this join code holds a key of its own")
-    return KeyPair(public_of(code.secret), code.secret)
+    return code, KeyPair(public_of(code.secret), code.secret)
 
 
 def _make_key(asked: Keygen) -> int:
@@ -144,7 +142,7 @@ def _make_key(asked: Keygen) -> int:
     else:
         print("Add this line to the file of authorized_workers on the trainer's machine:", file=sys.stderr)
         print(keyfiles.public_line(keys.public, socket.gethostname()))
-    return Exit.DONE
+    return DONE
 
 
 def _path(given: str | None, name: str) -> Path:

@@ -17,7 +17,7 @@ from typing import TextIO
 from flazy.errors import InvalidArgument, MissingFile, SecurityError
 from flazy.remote.join import VARIABLE, JoinCode, decode
 
-__all__ = ["EXPOSED", "awaited", "found_in", "harmless", "hidden", "typed_in"]
+__all__ = ["EXPOSED", "awaited", "found_in", "harmless", "held_by", "hidden", "typed_in"]
 
 LONGEST = 64 * 1024  # characters that are read; a code is far shorter
 LOOK_S = 0.5  # between two looks: file systems that machines share tell nobody of a new file
@@ -67,17 +67,13 @@ def harmless(text: str) -> JoinCode:
     return code
 
 
-def awaited(
-    path: str, *, unlike: JoinCode | None, within_s: float | None, tell: Callable[[str], None]
-) -> JoinCode | None:
+def awaited(path: str, within_s: float | None, tell: Callable[[str], None]) -> JoinCode | None:
     """Give the code that a file holds, as soon as it holds one; None if it does not within a time.
 
     Parameters
     ----------
     path
         The file; its folder must be there.
-    unlike
-        A code that is of no use any more: another one is waited for.
     within_s
         None: for ever.
     tell
@@ -85,12 +81,10 @@ def awaited(
 
     Raises
     ------
-    InvalidArgument
-        For a file that holds something else, or cannot be read.
     MissingFile
         For a file in a folder that there is not.
-    SecurityError
-        For one that others could read, or could have written.
+    InvalidArgument, SecurityError
+        As `held_by` does.
     """
     file = Path(path).expanduser()
     if not file.parent.is_dir():
@@ -98,18 +92,26 @@ def awaited(
     until = None if within_s is None else time.monotonic() + within_s
     never = threading.Event()
     is_told = False
-    while (code := _held_by(file)) is None or code == unlike:
+    while (code := held_by(file)) is None:
         if until is not None and time.monotonic() >= until:
             return None
         if not is_told:
-            tell(f"waiting for a trainer to write {file}" + (" anew" if unlike else ""))
+            tell(f"waiting for a trainer to write {file}")
             is_told = True
         never.wait(LOOK_S)
     return code
 
 
-def _held_by(file: Path) -> JoinCode | None:
-    """Read a file; None where it is not there, or is empty, for it is being written."""
+def held_by(file: Path) -> JoinCode | None:
+    """Read a file; None where it is not there, or is empty, for it is being written.
+
+    Raises
+    ------
+    InvalidArgument
+        For a file that holds something else, or cannot be read.
+    SecurityError
+        For one that others could read, or could have written.
+    """
     try:
         with file.open(encoding="utf-8") as opened:
             about = os.fstat(opened.fileno())

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, NoReturn
 
 from flazy.errors import InvalidArgument
-from flazy.remote.exits import table
+from flazy.remote.agent import EXITS
 from flazy.remote.handed import EXPOSED, hidden
 
 __all__ = ["PROGRAM", "Keygen", "Place", "Work", "read", "read_keygen"]
@@ -120,10 +120,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _worker() -> _Parser:
+    ends = "\n".join(f"  {code}  {meaning}" for code, meaning in EXITS.items())
     parser = _Parser(
         prog=PROGRAM,
         description=DESCRIPTION,
-        epilog=f"exit codes:\n{table()}\n\nkeys that last: {PROGRAM} keygen --help",
+        epilog=f"exit codes:\n{ends}\n\nkeys that last: {PROGRAM} keygen --help",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -137,10 +137,13 @@ class Journal:
         self._told: tuple[str, tuple[str, ...]] = ("", ())
 
     def show(self, snapshot: Snapshot) -> None:
-        """Log the state if it is another one, or if something else is run than the last time that something was."""
+        """Log the state if it is another one, or if something else is run than the last time that something was.
+
+        The time between two passes is no news.
+        """
         self.last = snapshot
         told = (snapshot.state, snapshot.stages or self._told[1])
-        if told != self._told:
+        if told != self._told and snapshot.state != "waiting for work":
             self._told = told
             log.info("%s", news(snapshot))
 

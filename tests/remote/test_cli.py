@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from flazy.remote.cli import main
-from flazy.remote.exits import MEANINGS, Exit
+from flazy.errors import MissingFile
+from flazy.remote.agent import EXITS
+from flazy.remote.cli import GONE, _settings, main
 from flazy.remote.join import JoinCode, line
 from flazy.remote.keyfiles import public_line, read_keys
+from flazy.remote.options import read
 from flazy.transport.curve import new_keys
 
 ROOT = Path(__file__).parent.parent.parent
@@ -54,9 +56,10 @@ def said(capsys, *arguments):
 
 
 def started(*arguments, stdout=None, stderr=subprocess.PIPE, **environment):
-    """Start the command as a process of its own."""
+    """Start the command as a process of its own, with less patience than it has."""
+    command = "import sys; from flazy.remote import agent, cli; agent.PATIENCE_SECONDS = 0.5; sys.exit(cli.main())"
     return subprocess.Popen(
-        [sys.executable, "-m", "flazy.remote.cli", *arguments],
+        [sys.executable, "-c", command, *arguments],
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         stdout=stdout,
@@ -70,6 +73,23 @@ def started(*arguments, stdout=None, stderr=subprocess.PIPE, **environment):
 
 def test_wrong_option_is_answered_in_a_line(capsys):
     assert (2, "", "flazy-worker: there is no --workers: it is --processes N\n") == said(capsys, "--workers", "8")
+
+
+def test_versions_are_told(capsys):
+    code, wrote, _ = said(capsys, "--version")
+
+    assert 0 == code
+    assert re.fullmatch(r"flazy-worker \S+ \(python .*, protocol .*, cloudpickle .*, numpy .*\)\n", wrote)
+
+
+def test_help_tells_how_it_can_end(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    helped = capsys.readouterr().out
+
+    assert not ended.value.code
+    for code, meaning in EXITS.items():
+        assert f"\n  {code}  {meaning}\n" in helped
 
 
 def test_without_a_join_code_it_says_where_that_comes_from(capsys):
@@ -132,6 +152,23 @@ def test_fault_is_told_in_a_line(capsys, monkeypatch):
     assert (1, "", wrote) == said(capsys)
 
 
+def test_file_is_looked_up_again_for_a_trainer_that_is_started_again(tmp_path):
+    file, later = tmp_path / "join", CODE._replace(port=7001, results_port=7002, secret=new_keys().secret)
+    settings = _settings(read(["--join-file", str(file), "--trainer", "gpu1", "--keep"]), CODE)
+
+    assert (CODE._replace(host="gpu1"), CODE.secret) == (settings.code, settings.keys.secret)
+    with pytest.raises(MissingFile):
+        settings.refresh()
+    file.touch(0o600)
+    file.write_text(line(later))
+    code, keys = settings.refresh()
+    assert (later._replace(host="gpu1"), later.secret) == (code, keys.secret)
+
+
+def test_what_is_not_in_a_file_is_not_looked_up_again():
+    assert _settings(read(["--keep"]), CODE).refresh is None
+
+
 # Keys -------------------------------------------------------------------------------------------------
 
 
@@ -169,17 +206,6 @@ def test_key_that_cannot_be_written_is_told(capsys, tmp_path):
 
 
 @pytest.mark.slow
-def test_help_and_version():
-    running = [started(option, stdout=subprocess.PIPE) for option in ("--help", "--version")]
-    (helped, error), (version, other) = [each.communicate(timeout=30) for each in running]
-
-    assert [0, 0, "", ""] == [*(each.returncode for each in running), error, other]
-    for code, meaning in MEANINGS.items():
-        assert f"\n  {code:d}  {meaning}\n" in helped
-    assert re.fullmatch(r"flazy-worker \S+ \(python .*, protocol .*, cloudpickle .*, numpy .*\)\n", version)
-
-
-@pytest.mark.slow
 def test_join_file_is_waited_for_and_a_trainer_that_is_not_there_told(tmp_path, nobody):
     file = tmp_path / "join"
     with started("--join-file", file, stdout=subprocess.PIPE) as running:
@@ -188,7 +214,7 @@ def test_join_file_is_waited_for_and_a_trainer_that_is_not_there_told(tmp_path, 
         file.write_text(line(nobody))
         out, rest = running.communicate(timeout=30)
 
-    assert (Exit.GONE, "") == (running.returncode, out)
+    assert (GONE, "") == (running.returncode, out)
     assert waiting.endswith(f"waiting for a trainer to write {file}\n")
     assert f"connecting (127.0.0.1:{nobody.port})\n" in rest
     assert "Traceback" not in rest
@@ -219,7 +245,7 @@ def test_on_a_terminal_there_is_one_line_which_is_gone_at_the_end(nobody):
         os.close(ours)
 
     drawn, _, last = shown.decode().rpartition("\r\x1b[K")
-    assert Exit.GONE == running.returncode
+    assert GONE == running.returncode
     assert f"connecting | 127.0.0.1:{nobody.port}" in drawn
     assert last.startswith("flazy-worker: ")
     assert 1 == last.count("\n")
@@ -240,7 +266,7 @@ def test_page_has_all_exit_codes_and_options(capsys):
         main(["--help"])
     options = set(re.findall(r"^  (--[\w-]+)", capsys.readouterr().out, flags=re.MULTILINE))
 
-    assert {code.value: meaning for code, meaning in MEANINGS.items()} == {
+    assert EXITS == {
         int(code): meaning for code, meaning in re.findall(r"^\| (\d) \| (.*) \|$", page, flags=re.MULTILINE)
     }
     assert options == set(re.findall(r"^\| `(--[\w-]+)", page, flags=re.MULTILINE))

@@ -13,7 +13,6 @@ from flazy.transport.curve import new_keys
 
 TRAINER, WORKER = new_keys(), new_keys()
 CODE = JoinCode("127.0.0.1", 5555, 5556, TRAINER.public, WORKER.secret)
-OTHER = CODE._replace(port=5557)
 LASTING = CODE._replace(secret=None)
 
 
@@ -23,8 +22,8 @@ def written(path, text, mode=0o600):
     return str(path)
 
 
-def read(path, unlike=None):
-    return awaited(path, unlike=unlike, within_s=0, tell=lambda text: None)
+def read(path):
+    return awaited(path, 0, lambda text: None)
 
 
 def test_code_is_found_alone_and_in_its_line():
@@ -76,9 +75,7 @@ def test_file_that_is_not_there_is_waited_for(tmp_path, monkeypatch):
     thread = threading.Thread(target=write)
     thread.start()
     said = []
-    code = awaited(
-        str(tmp_path / "join"), unlike=None, within_s=10, tell=lambda text: (said.append(text), told.set())
-    )
+    code = awaited(str(tmp_path / "join"), 10, lambda text: (said.append(text), told.set()))
     thread.join(10)
 
     assert CODE == code
@@ -87,13 +84,6 @@ def test_file_that_is_not_there_is_waited_for(tmp_path, monkeypatch):
 
 def test_waiting_ends(tmp_path):
     assert read(str(tmp_path / "join")) is None
-
-
-def test_code_that_was_of_no_use_is_not_taken_again(tmp_path):
-    path = written(tmp_path / "join", line(CODE))
-
-    assert read(path, unlike=CODE) is None
-    assert CODE == read(path, unlike=OTHER)
 
 
 @pytest.mark.parametrize(

@@ -90,21 +90,22 @@ def test_totals():
 def test_journal_tells_changes_of_state_alone(caplog):
     caplog.set_level(logging.INFO, "flazy")
     journal = Journal()
-    idle = WORKING._replace(state="connecting", processes=0, stages=())
+    calling = WORKING._replace(state="connecting", processes=0, stages=())
+    between = WORKING._replace(state="waiting for work", stages=())
 
     for snapshot in [
-        idle, idle, WORKING._replace(stages=()), WORKING, WORKING._replace(samples=97_000),
-        WORKING._replace(stages=()), WORKING, WORKING._replace(stages=("map(other)",), processes=1),
+        calling, calling, between, WORKING, WORKING._replace(samples=97_000), between, WORKING,
+        WORKING._replace(stages=("map(other)",), processes=1), between._replace(state="waiting for the trainer"),
     ]:  # fmt: skip
         journal.show(snapshot)
 
     assert [
         "connecting (gpu1:5555)",
-        "working (gpu1:5555)",
         "working (gpu1:5555, 8 processes: map(decode), random_map(augment))",
         "working (gpu1:5555, 1 process: map(other))",
+        "waiting for the trainer (gpu1:5555)",
     ] == caplog.messages
-    assert news(WORKING) == caplog.messages[2]
+    assert news(WORKING) == caplog.messages[1]
 
 
 def test_terminal_redraws_one_line_and_lets_others_write_above_it():
