@@ -141,6 +141,7 @@ class _Agent:
 
     def __init__(self, settings: Settings, show: Callable[[Snapshot], None]) -> None:
         self._settings = settings
+        self._code, self._keys = settings.code, settings.keys  # as they were last told
         self._show = show
         self._mailbox = Mailbox()
         self._folder = Folder()
@@ -211,11 +212,10 @@ class _Agent:
 
     def _call(self, now: float) -> None:
         """Try to reach the trainer."""
-        code, keys = self._settings.code, self._settings.keys
         if self._settings.refresh is not None:
             with contextlib.suppress(FlazyError, OSError):  # it is not there at the moment; the last one may still do
-                code, keys = self._settings.refresh()
-        self._trainer = Trainer(code, keys, self._patience)
+                self._code, self._keys = self._settings.refresh()
+        self._trainer = Trainer(self._code, self._keys, self._patience)
         self._heard = now
 
     def _happened(self, event: LineEvent) -> None:
@@ -251,7 +251,7 @@ class _Agent:
     def _take_in(self, message: Message) -> None:
         match message:
             case Welcome(heartbeat):
-                self._patience, self._apart_since, self._refusals = heartbeat, None, 0
+                self._patience, self._apart_since, self._refusals, self._why = heartbeat, None, 0, ""
                 log.info("working for %s", self._where)
                 if self._started:
                     self._reports.greet()
@@ -301,7 +301,8 @@ class _Agent:
 
     def _break(self, why: str) -> None:
         """End the session, and begin another soon."""
-        log.info("%s: %s", self._where, why)
+        if why != self._why:  # of a trainer that stays away for a night it is said once
+            log.info("%s: %s", self._where, why)
         self._why = why
         if self._trainer is not None:
             self._trainer.close()
@@ -328,7 +329,7 @@ class _Agent:
 
     @property
     def _where(self) -> str:
-        return f"the trainer at {self._settings.code.host}:{self._settings.code.port}"
+        return f"the trainer at {self._code.host}:{self._code.port}"
 
     def _snapshot(self) -> Snapshot:
         reports, stages = self._reports, self._relayed.stages
@@ -336,7 +337,7 @@ class _Agent:
         if self._trainer is not None and self._trainer.session:
             state = "working" if stages else "waiting for work"
         done = len(reports.ready), reports.samples, reports.nbytes
-        return Snapshot(state, f"{self._settings.code.host}:{self._settings.code.port}", *done, stages)
+        return Snapshot(state, f"{self._code.host}:{self._code.port}", *done, stages)
 
     def _close(self) -> None:
         """Say goodbye and end every process."""
