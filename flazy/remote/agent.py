@@ -177,6 +177,7 @@ class _Agent:
                     action()
                 self._fleet.tend()
                 self._attend(time.monotonic())
+            self._show(self._snapshot())
             return self._outcome
         finally:
             self._close()
@@ -336,6 +337,8 @@ class _Agent:
         state = "connecting" if not self._started else "waiting for the trainer"
         if self._trainer is not None and self._trainer.session:
             state = "working" if stages else "waiting for work"
+        if self._outcome is not None:
+            state = "leaving"
         done = len(reports.ready), reports.samples, reports.nbytes
         return Snapshot(state, f"{self._code.host}:{self._code.port}", *done, stages)
 

@@ -139,11 +139,11 @@ class Journal:
     def show(self, snapshot: Snapshot) -> None:
         """Log the state if it is another one, or if something else is run than the last time that something was.
 
-        The time between two passes is no news.
+        The time between two passes is no news, and how it ends is said by whoever shows it.
         """
         self.last = snapshot
         told = (snapshot.state, snapshot.stages or self._told[1])
-        if told != self._told and snapshot.state != "waiting for work":
+        if told != self._told and snapshot.state not in {"waiting for work", "leaving"}:
             self._told = told
             log.info("%s", news(snapshot))
 

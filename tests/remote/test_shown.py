@@ -96,6 +96,7 @@ def test_journal_tells_changes_of_state_alone(caplog):
     for snapshot in [
         calling, calling, between, WORKING, WORKING._replace(samples=97_000), between, WORKING,
         WORKING._replace(stages=("map(other)",), processes=1), between._replace(state="waiting for the trainer"),
+        between._replace(state="leaving"),
     ]:  # fmt: skip
         journal.show(snapshot)
 
