@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from flazy.errors import FlazyError, ProtocolError
+from flazy.errors import FlazyError, MissingExtra, ProtocolError
 from flazy.remote import fingerprints, versions
 from flazy.remote.join import JoinCode
 from flazy.remote.messages import (
@@ -40,6 +40,7 @@ from flazy.remote.reports import Reports
 from flazy.remote.trainer import Trainer
 from flazy.transport.curve import KeyPair
 from flazy.transport.line import LineEvent
+from flazy.transport.squeeze import need
 from flazy.workers.fleet import Fleet
 from flazy.workers.folder import Folder, sweep
 from flazy.workers.mailbox import Mailbox
@@ -266,7 +267,7 @@ class _Agent:
             case Inquiry(run, names):
                 self._tell(Answer(run, fingerprints.fingerprints(names)))
             case Opened():
-                self._relayed.open(message)
+                self._open(message)
             case Passed():
                 self._relayed.passed(message)
             case Over(run=0):
@@ -275,6 +276,15 @@ class _Agent:
                 self._relayed.close(run)
             case Beat():
                 pass
+
+    def _open(self, message: Opened) -> None:
+        try:
+            if message.compression is not None:
+                need(message.compression)
+        except MissingExtra as error:
+            self._end(4, f"the trainer compresses what it sends; here, {error}")
+        else:
+            self._relayed.open(message)
 
     def _turned_away(self, kind: str, reason: str) -> None:
         if self._settings.keep and kind == "CodeMismatch":
