@@ -147,7 +147,7 @@ def _keys_of(where: Remote) -> tuple[KeyPair, bytes | None, Callable[[bytes], bo
         _keys.trainer = _keys.trainer or new_keys()
         workers = _keys.workers = _keys.workers or new_keys()
         return _keys.trainer, workers.secret, lambda public: public == workers.public
-    path = where.key or default_path("trainer.key")
+    path = default_path("trainer.key") if where.key is None else _at_home(where.key)
     try:
         keys = read_keys(path)
     except FileNotFoundError as error:
@@ -155,7 +155,12 @@ def _keys_of(where: Remote) -> tuple[KeyPair, bytes | None, Callable[[bytes], bo
             f"authorized_workers= needs a key of this machine that lasts, and there is none at {os.fspath(path)}; "
             "make it with: flazy-worker keygen --trainer"
         ) from error
-    return keys, None, _Listed(AuthorizedWorkers(where.authorized_workers))
+    return keys, None, _Listed(AuthorizedWorkers(_at_home(where.authorized_workers)))
+
+
+def _at_home(path: str | os.PathLike[str]) -> str:
+    """Give a path without the ``~`` that it may begin with."""
+    return os.path.expanduser(os.fspath(path))  # noqa: PTH111 - the runtime loads no pathlib of its own
 
 
 class _Listed:
@@ -180,7 +185,7 @@ class _Told:
         text = line(code)
         self.written: list[str] = []
         if join_file is not None:
-            path = os.path.expanduser(os.fspath(join_file))  # noqa: PTH111 - the runtime loads no pathlib of its own
+            path = _at_home(join_file)
         if code.secret is None:
             self.how = f"Start one on another machine, with its own key, by:\n  {text}"
         else:
