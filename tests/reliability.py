@@ -320,7 +320,7 @@ def outcomes(report: str) -> dict[str, Counter[str]]:
         state = next((child.tag for child in case if child.tag in {"failure", "error", "skipped"}), "passed")
         file = case.attrib["classname"].removeprefix("tests.").replace(".", "/") + ".py"
         function, _, case_of = case.attrib["name"].partition("[")
-        for name in (file, f"{file}::{function}", f"{file}::{function}[{case_of.partition(',')[0]}]"):
+        for name in (file, f"{file}::{function}", f"{file}::{function}[{case_of.rstrip(']').partition('-')[0]}]"):
             found.setdefault(name, Counter())[{"error": "failure"}.get(state, state)] += 1
     return found
 

@@ -15,7 +15,7 @@ TESTS = Path(__file__).parent
 
 REPORT = """<testsuites><testsuite>
 <testcase classname="tests.core.test_a" name="test_one[x-[1]]"/>
-<testcase classname="tests.core.test_a" name="test_one[y, twice]"><failure/></testcase>
+<testcase classname="tests.core.test_a" name="test_one[y-twice]"><failure/></testcase>
 <testcase classname="tests.core.test_a" name="test_two"><skipped/></testcase>
 <testcase classname="tests.test_b" name="test_one"/>
 <testcase classname="tests.test_b" name="test_one"><error/></testcase>

@@ -80,7 +80,7 @@ def joined(**options: Any) -> Callable[[], AbstractContextManager[Workers]]:
     @contextlib.contextmanager
     def opened() -> Iterator[Workers]:
         with tempfile.TemporaryDirectory() as folder, Hosts() as hosts:
-            base = Remote("tcp://127.0.0.1:0", join_file=Path(folder, "join"), join_timeout=30, **options)
+            base = Remote("tcp://127.0.0.1:0", join_file=Path(folder, "join"), join_timeout=10, **options)
             with Dataset(range(100)).map(fn.same, workers=base).open() as run:
                 hosts.start(base, processes=2)
 

@@ -27,7 +27,7 @@ from tests.parallel import scripts
 __all__ = ["JOINED", "PROGRAM", "Host", "Hosts"]
 
 PROGRAM = ("-m", "flazy.remote.cli")
-JOINED = "joined"  # what it says when it works for us
+JOINED = "working for"  # what it says when it works for us
 SECONDS = 30.0  # for what comes by itself, on a machine that others use
 LAST_SECONDS = 1.0  # for its last words; what it has left behind may hold its output open
 
