@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q
 # Silence TensorFlow's notes about the processor it runs on.
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: demo test test-small-shm check coverage soak chaos bench compare peers-faults clean with-frameworks
+.PHONY: demo test test-small-shm check coverage soak chaos bench bench-remote compare peers-faults clean with-frameworks
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -59,6 +59,11 @@ chaos: .venv/has-test
 # Flazy against its peers: everything, or e.g. make bench PEERS=torch,grain WORKLOADS=image_batch ROUNDS=3
 bench: .venv/made
 	@$(BIN)/python -m benchmarks.run --peers='$(PEERS)' --workloads='$(WORKLOADS)' --rounds='$(ROUNDS)' \
+	    $(if $(SECONDS),--seconds=$(SECONDS)) $(if $(FRESH),--fresh) $(if $(WRITE),--write)
+
+# Workers at the other end of TCP, of Flazy and of its peers: make bench-remote PEERS=torch_rpc,push_pull ROUNDS=9
+bench-remote: .venv/made
+	@$(BIN)/python -m benchmarks.remote --peers='$(PEERS)' --workloads='$(WORKLOADS)' --rounds='$(ROUNDS)' \
 	    $(if $(SECONDS),--seconds=$(SECONDS)) $(if $(FRESH),--fresh) $(if $(WRITE),--write)
 
 # Two commits of Flazy at its own rows of the benchmark, taking turns: make compare BASE=HEAD~5 PAIRS=10 ROWS=tiny,cpu

@@ -48,6 +48,7 @@ class Peer:
 
 RATE = (Column("rate", "samples/s"),)
 MEGABYTES = (Column("rate", "MB/s", IMAGE_MB),)
+BOTH = (Column("mb_s", "MB/s of outputs"), Column("rate", "samples/s"))
 START = (
     Column("cold_ms", "cold (ms)"),
     Column("warm_ms", "another pipeline (ms)"),
@@ -109,6 +110,8 @@ WORKLOADS = {
             higher_is_better=False,
         ),
         Measured("limits", "what this machine can do at best", ()),
+        Measured("image_batch_tcp", "`image_batch` from two workers at the other end of TCP, on this machine", BOTH),
+        Measured("array_in_out_tcp", "`array_in_out`, likewise", BOTH),
     )
 }
 
@@ -117,6 +120,8 @@ MAPS = tuple(name for name in STREAMS if name != "filter_flatmap")
 ARRAYS = ("image", "image_batch", "image_batch_copy", "array_in_out")
 FED = ("image_batch", "array_in_out")  # what a training loop is fed with
 ONCE = ("startup", "memory", "overlap")
+REMOTE = {"image_batch_tcp": "image_batch", "array_in_out_tcp": "array_in_out"}  # what is streamed in each
+LOCAL = tuple(name for name in WORKLOADS if name not in REMOTE)
 
 PEERS = {
     peer.name: peer
@@ -159,12 +164,22 @@ PEERS = {
              about="Parallel(return_as='generator'), loky"),
         Peer("pescador", "pescador_", ("tiny_batch", *ARRAYS, "memory"), ("pescador",),
              about="a ZMQStreamer for each worker; dicts of arrays only; the source is replicated"),
-        Peer("ray", "ray_data", ("image_batch", "cpu", "startup"), ("ray[data]",),
+        Peer("ray", "ray_data", ("image_batch", "cpu", "startup", *REMOTE), ("ray[data]",),
              about="Ray Data, order kept; hands out whole blocks, so its clock starts with the pass",
              rounds=3),  # 13 s a cell
         Peer("tf", "tf_data", ("tiny_batch", *ARRAYS, "cpu"), ("tensorflow",), rival=False,
              about="tf.data with numpy_function: threads of one process, under its lock",
              rounds=3),  # 6 s a cell
         Peer("machine", "machine", ("limits",), rival=False, rounds=3),
+        Peer("flazy_remote", "flazy_remote", tuple(REMOTE), rival=False, about="Remote(...) and one flazy-worker"),
+        Peer("flazy_local", "flazy_", tuple(REMOTE), rival=False, about="workers=2: no network at all"),
+        Peer("torch_rpc", "torch_rpc", tuple(REMOTE), ("torch==2.13.0",),
+             about="torch.distributed.rpc over TensorPipe's TCP, a window of rpc_async, order kept"),
+        Peer("push_pull", "push_pull", tuple(REMOTE), ("pyzmq", "msgpack"), rival=False,
+             about="ZeroMQ PUSH/PULL as in tensorpack, arrays as frames; no order, and the source is replicated"),
+        Peer("push_pull_msgpack", "push_pull_msgpack", tuple(REMOTE), ("pyzmq", "msgpack", "msgpack-numpy"),
+             rival=False, about="the same with all of an output packed, as tensorpack packs it"),
+        Peer("push_pull_curve", "push_pull_curve", tuple(REMOTE), ("pyzmq", "msgpack"), rival=False,
+             about="push_pull, encrypted by CURVE"),
     )
 }  # fmt: skip

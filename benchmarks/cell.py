@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import once, streaming
-from benchmarks.catalogue import PEERS, STREAMS
+from benchmarks.catalogue import IMAGE_MB, PEERS, REMOTE, STREAMS
 from benchmarks.workloads import find
 
 
@@ -32,14 +32,18 @@ def closing(thing: Any) -> Iterator[Any]:
 
 def measure(peer: Any, workload: str, seconds: float) -> None:
     """Measure and print, then close."""
-    if workload in STREAMS:
-        work = find(workload)
+    if workload in STREAMS or workload in REMOTE:
+        work = find(REMOTE.get(workload, workload))
         work.sign([next(work.serial())])  # what is made once, is made now
         with closing(peer.pipeline(work)) as pipeline:
             figures, passes = streaming.measure(
-                pipeline, work, seconds, from_start=getattr(peer, "FROM_START", False)
+                pipeline,
+                work,
+                seconds,
+                from_start=getattr(peer, "FROM_START", False),
+                checked_by=streaming.Unordered if getattr(peer, "UNORDERED", False) else streaming.Checked,
             )
-            report(figures)
+            report({"mb_s": figures["rate"] * IMAGE_MB} | figures if workload in REMOTE else figures)
             del passes
         return
     with contextlib.ExitStack() as open_ones:

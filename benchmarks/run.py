@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import environment, goals, schedule, tables
-from benchmarks.catalogue import PEERS, WORKLOADS
+from benchmarks.catalogue import LOCAL, PEERS
 
 ROOT = environment.ROOT
 RESULTS = ROOT / "benchmarks" / "results"
@@ -117,6 +117,19 @@ def run(cells: list[schedule.Cell], path: Path, seconds: float, records: list[di
         print(f"{count:4} {cell.turn} {cell.workload:18}{cell.peer:14} {told(record)}", flush=True)
 
 
+def measured(
+    peers: list[str], workloads: list[str], rounds: int, seconds: float, *, fresh: bool
+) -> tuple[Path, list[dict[str, Any]], dict[str, str]]:
+    """Measure what is left of a run; give its file, its records, and why some peers are not there."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended; the next run goes on from here"))  # and ends its cell
+    skipped = environment.ready(peers)
+    path = RESULTS / f"{schedule.name_of(peers, workloads)}.jsonl"
+    records = opened(path, {"seconds": seconds, **environment.machine()}, fresh=fresh)
+    here = [peer for peer in peers if peer not in skipped]
+    run(schedule.plan(here, workloads, rounds), path, seconds, records)
+    return path, records, skipped
+
+
 def told(record: dict[str, Any]) -> str:
     """Give one line for a cell while the run goes on."""
     if "error" in record:
@@ -131,7 +144,8 @@ def introduction(path: Path, records: list[dict[str, Any]]) -> str:
     settings = header["settings"]
     versions = ", ".join(f"{name} {version}" for name, version in environment.versions().items())
     rounds = 1 + max((record["turn"] for record in records), default=0)
-    fewer = [f"{peer.name} {peer.rounds}" for peer in PEERS.values() if 0 < peer.rounds < rounds]
+    seen = {record["peer"] for record in records}
+    fewer = [f"{name} {PEERS[name].rounds}" for name in PEERS if name in seen and 0 < PEERS[name].rounds < rounds]
     count = f"{rounds} rounds ({', '.join(fewer)})" if fewer else f"{rounds} rounds"
     return (
         f"{header['date']} UTC, {settings['cores']} cores ({settings['processor']}), {settings['memory']}, "
@@ -158,14 +172,9 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="forget what an earlier run has measured")
     parser.add_argument("--write", action="store_true", help="write a narrow run into docs as well")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended; the next run goes on from here"))  # and ends its cell
     peers = schedule.peers_for(given.peers)
-    workloads = schedule.chosen(given.workloads, WORKLOADS, "workload")
-    skipped = environment.ready(peers)
-    path = RESULTS / f"{schedule.name_of(peers, workloads)}.jsonl"
-    records = opened(path, {"seconds": given.seconds, **environment.machine()}, fresh=given.fresh)
-    here = [peer for peer in peers if peer not in skipped]
-    run(schedule.plan(here, workloads, int(given.rounds or 5)), path, given.seconds, records)
+    workloads = schedule.chosen(given.workloads, LOCAL, "workload")
+    path, records, skipped = measured(peers, workloads, int(given.rounds or 5), given.seconds, fresh=given.fresh)
     reached = "\n".join(goals.table(tables.results(records)))
     text = f"{introduction(path, records)}{reached}\n{tables.report(records, skipped)}"
     print(f"\n{text}")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.catalogue import PEERS, WORKLOADS
+from benchmarks.catalogue import LOCAL, PEERS
 
 ALWAYS = ("serial", "flazy")
 TRIES = 2  # of a peer at a workload that only fails
@@ -65,6 +65,6 @@ def left(planned: list[Cell], records: Iterable[Mapping[str, Any]]) -> list[Cell
 def name_of(peers: list[str], workloads: list[str]) -> str:
     """Name the file of a run by what it measures, so that a narrow run never mixes with a whole one."""
     parts = []
-    for names, known in ((peers, PEERS), (workloads, WORKLOADS)):
+    for names, known in ((peers, PEERS), (workloads, LOCAL)):
         parts.append("all" if len(names) == len(known) else "+".join(names))
     return "all" if parts == ["all", "all"] else "--".join(parts)

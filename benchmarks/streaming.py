@@ -16,7 +16,7 @@ import itertools
 import math
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -74,8 +74,45 @@ class Checked:
                 raise WrongOutput(f"outputs {start} to {at} are not those of a plain loop")
 
 
+class Unordered(Checked):
+    """A pass whose outputs come in any order, each with its number; none may come twice."""
+
+    def __init__(self, work: Workload, outputs: Iterator[Any]) -> None:
+        super().__init__(work, outputs)
+        self.signed: list[tuple[int, float]] = []
+
+    def pull(self, size: int) -> list[Any]:
+        """Take up to ``size`` outputs, and note the number and the stamps of each."""
+        numbered = list(itertools.islice(self.outputs, size))
+        self.block = [output for _, output in numbered]
+        self.ended = len(numbered) < size
+        self.count += len(numbered)
+        self.signed += [(number, self.work.sign([output])) for number, output in numbered]
+        return self.block
+
+    def check(self, *, to_the_end: bool = True) -> None:
+        """Compare each output with the one of its number."""
+        numbers = {number for number, _ in self.signed}
+        if len(numbers) != self.count:
+            raise WrongOutput(f"{self.count - len(numbers)} outputs came twice")
+        if self.ended and to_the_end and numbers != set(range(self.work.length())):
+            raise WrongOutput(f"{self.count} outputs, not all of {self.work.length()}")
+        for number, found in self.signed:
+            expected = self.work.total(number + 1) - self.work.total(number)
+            if not math.isclose(expected, found, abs_tol=1e-3, rel_tol=1e-6):
+                raise WrongOutput(f"output {number} sums to {found}, not {expected}")
+        for (number, _), seen in zip(self.signed, self.first, strict=False):
+            if seen != fingerprint(self.work.output(number)):
+                raise WrongOutput(f"output {number} is not that of a plain loop")
+
+
 def measure(
-    pipeline: Any, work: Workload, seconds: float, *, from_start: bool = False
+    pipeline: Any,
+    work: Workload,
+    seconds: float,
+    *,
+    from_start: bool = False,
+    checked_by: Callable[[Workload, Iterator[Any]], Checked] = Checked,
 ) -> tuple[dict[str, float], list[Checked]]:
     """Give the rate in samples a second and the time to the first output, and the passes, for the caller to drop.
 
@@ -83,7 +120,7 @@ def measure(
     """
     asked = time.perf_counter()
     outputs = iter(pipeline)
-    done = Checked(work, outputs)
+    done = checked_by(work, outputs)
     first = look(done)
     if from_start:
         count, taken = done.count, time.perf_counter() - asked
@@ -96,7 +133,7 @@ def measure(
         count, taken = count + more, taken + spent
         if taken >= 0.9 * seconds or time.perf_counter() - asked > 4 * seconds + 10:
             break
-        done = Checked(work, iter(pipeline))
+        done = checked_by(work, iter(pipeline))
         checked.append(done)
         if not from_start:
             done.pull(1)

@@ -103,8 +103,8 @@ def table(measured: Measured, peers: Mapping[str, Figures], missing: Mapping[str
 
 def label(peer: str) -> str:
     """Set Flazy apart, and what only stands beside it."""
-    if peer == "flazy":
-        return "**flazy**"
+    if peer in {"flazy", "flazy_remote"}:
+        return f"**{peer}**"
     return peer if PEERS[peer].rival else f"*{peer}*"
 
 
@@ -127,10 +127,11 @@ def report(records: list[Mapping[str, Any]], skipped: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def put(document: str, text: str) -> str:
+def put(document: str, text: str, marks: tuple[str, str] = (BEGIN, END)) -> str:
     """Replace what stands between the marks of a document."""
-    before, _, rest = document.partition(BEGIN)
-    _, mark, after = rest.partition(END)
+    begin, end = marks
+    before, _, rest = document.partition(begin)
+    _, mark, after = rest.partition(end)
     if not mark:
-        raise ValueError(f"the document has no {BEGIN} … {END}")
-    return f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}"
+        raise ValueError(f"the document has no {begin} … {end}")
+    return f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}"

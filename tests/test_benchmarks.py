@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import chain, goals, memory, run, schedule, soak, streaming, tables
-from benchmarks.catalogue import PEERS, STREAMS, WORKLOADS, Column, Measured
+from benchmarks.catalogue import LOCAL, PEERS, REMOTE, STREAMS, WORKLOADS, Column, Measured
 from benchmarks.schedule import Cell
 from benchmarks.tables import Spread
 from benchmarks.workloads import WORKLOADS as CODE
@@ -36,7 +36,8 @@ def test_every_peer_has_its_file_and_knows_its_workloads():
 
     assert [] == [peer.name for peer in PEERS.values() if not (folder / f"{peer.module}.py").exists()]
     assert set() == {name for peer in PEERS.values() for name in peer.workloads} - set(WORKLOADS)
-    assert set() == set(STREAMS) - set(CODE)
+    assert set() == {*STREAMS, *REMOTE.values()} - set(CODE)
+    assert set(WORKLOADS) == {*LOCAL, *REMOTE}
 
 
 # The schedule -----------------------------------------------------------------------------------------
@@ -92,8 +93,8 @@ def test_peer_that_only_fails_is_given_up():
 
 
 def test_narrow_run_has_a_file_of_its_own():
-    assert "all" == schedule.name_of(list(PEERS), list(WORKLOADS))
-    assert "serial+torch--all" == schedule.name_of(["serial", "torch"], list(WORKLOADS))
+    assert "all" == schedule.name_of(list(PEERS), list(LOCAL))
+    assert "serial+torch--all" == schedule.name_of(["serial", "torch"], list(LOCAL))
 
 
 # The tables -------------------------------------------------------------------------------------------

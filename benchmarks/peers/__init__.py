@@ -3,5 +3,6 @@
 Each is in the best configuration that was found by hand: chunks, prefetching, where batches are made (in the worker,
 wherever that is possible). What is done by hand is the *size* of what travels; outputs are those of the workload, made
 by its own functions. A module may have ``big_closure(array, workers)``, and ``FROM_START = True`` where outputs come in
-such large blocks that a clock which starts with the first would flatter it.
+such large blocks that a clock which starts with the first would flatter it, and ``UNORDERED = True`` where a pass gives
+each output with its number, in any order.
 """

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import ray
 
+from benchmarks.streaming import WrongOutput
 from benchmarks.workloads import Workload
 
 FROM_START = True
-SAMPLES = {"image_batch": 1024, "cpu": 800, "startup": 64}  # of a pass, which is measured to its end
-BLOCKS = {"image_batch": 16, "cpu": 32, "startup": 1}
+SAMPLES = {"image_batch": 1024, "array_in_out": 1024, "cpu": 800, "startup": 64}  # of a pass, measured to its end
+BLOCKS = {"image_batch": 16, "array_in_out": 8, "cpu": 32, "startup": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Make:
 
     def __call__(self, block: dict[str, Any]) -> dict[str, Any]:
         """Run in a worker."""
-        outputs = self.work.make(block["id"].tolist())
+        outputs = self.work.make(block["id"].tolist() if "id" in block else list(block["data"]))
         return {"x": np.concatenate(outputs) if self.work.batch else np.array(outputs)}
 
 
@@ -35,15 +37,20 @@ class Passes:
     """A pass for each ``iter()``."""
 
     work: Workload
-    data: Any
+    source: Callable[[], Any]
 
     def __iter__(self) -> Iterator[Any]:
+        data = self.source().map_batches(Make(self.work), batch_size=self.work.batch or None)
         if self.work.batch:
-            for batch in self.data.iter_batches(batch_size=self.work.batch, drop_last=True, batch_format="numpy"):
-                yield batch["x"]
+            outputs = data.iter_batches(batch_size=self.work.batch, drop_last=True, batch_format="numpy")
         else:
-            for row in self.data.iter_rows():
-                yield row["x"]
+            outputs = data.iter_rows()
+        count = 0
+        for output in outputs:
+            yield output["x"]
+            count += 1
+        if count != SAMPLES[self.work.name] // (self.work.batch or 1):
+            raise WrongOutput(f"{count} outputs of {SAMPLES[self.work.name]} samples")
 
     def close(self) -> None:
         """End Ray."""
@@ -53,7 +60,7 @@ class Passes:
 def pipeline(work: Workload, workers: int = 2) -> Passes:
     if not ray.is_initialized():
         ray.init(
-            num_cpus=workers, object_store_memory=2 * 10**9, include_dashboard=False, log_to_driver=False,
+            "local", num_cpus=workers, object_store_memory=2 * 10**9, include_dashboard=False, log_to_driver=False,
             logging_level=logging.ERROR, configure_logging=False, _temp_dir=tempfile.gettempdir(),
         )  # fmt: skip
     context = ray.data.DataContext.get_current()
@@ -62,8 +69,18 @@ def pipeline(work: Workload, workers: int = 2) -> Passes:
     logging.getLogger("ray").setLevel(logging.ERROR)
     if work.name != "startup":
         ray.data.range(2).map_batches(abs_of).materialize()  # starts the workers, so that streaming is measured alone
-    data = ray.data.range(SAMPLES[work.name], override_num_blocks=BLOCKS[work.name])
-    return Passes(work, data.map_batches(Make(work), batch_size=work.batch or None))
+    return Passes(work, functools.partial(numbers if isinstance(work.source, range) else arrays, work))
+
+
+def numbers(work: Workload) -> Any:
+    return ray.data.range(SAMPLES[work.name], override_num_blocks=BLOCKS[work.name])
+
+
+def arrays(work: Workload) -> Any:
+    """Put the inputs into the object store, a block each; a pass pays for that, as others pay for sending theirs."""
+    size = SAMPLES[work.name] // BLOCKS[work.name]
+    starts = range(0, SAMPLES[work.name], size)
+    return ray.data.from_numpy([np.stack(work.source[start : start + size]) for start in starts])
 
 
 def abs_of(block: dict[str, Any]) -> dict[str, Any]:
