@@ -48,7 +48,11 @@ class Peer:
 
 RATE = (Column("rate", "samples/s"),)
 MEGABYTES = (Column("rate", "MB/s", IMAGE_MB),)
-BOTH = (Column("mb_s", "MB/s of outputs"), Column("rate", "samples/s"))
+OVER_TCP = (
+    Column("mb_s", "MB/s of outputs"),
+    Column("rate", "samples/s"),
+    Column("cpu_ms", "all processes' CPU (ms a batch)"),
+)
 START = (
     Column("cold_ms", "cold (ms)"),
     Column("warm_ms", "another pipeline (ms)"),
@@ -110,8 +114,8 @@ WORKLOADS = {
             higher_is_better=False,
         ),
         Measured("limits", "what this machine can do at best", ()),
-        Measured("image_batch_tcp", "`image_batch` from two workers at the other end of TCP, on this machine", BOTH),
-        Measured("array_in_out_tcp", "`array_in_out`, likewise", BOTH),
+        Measured("image_batch_tcp", "`image_batch` from two workers behind TCP, on this machine", OVER_TCP),
+        Measured("array_in_out_tcp", "`array_in_out`, likewise", OVER_TCP),
     )
 }
 

@@ -6,7 +6,8 @@
 
 Two workers on this machine, asked over its loopback address: what is measured is what serialising, encrypting, TCP and
 each library's own copies cost, not a network. Cells, rounds and checks are those of ``make bench``. A ratio is the
-median of the rounds' own ratios: the two cells of a round are seconds apart, so what drifts meets both.
+median of the rounds' own ratios: the two cells of a round are seconds apart, so what drifts meets both. Processor time
+says what was needed where a rate says what was left: where others compute as well, it is the figure to look at.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from benchmarks.catalogue import PEERS, REMOTE
 
 MARKS = ("<!-- remote results -->", "<!-- end of remote results -->")
 OURS = "flazy_remote"
+FIGURES = {"rate": "speed", "cpu_ms": "CPU a batch"}
+WHAT = [(workload, figure) for workload in REMOTE for figure in FIGURES]
 CURVE = ("push_pull_curve", "push_pull")  # with and without it, where there is nothing else
 
 
@@ -29,30 +32,32 @@ def remote_peers(asked: str) -> list[str]:
     return schedule.chosen(f"{asked},{OURS}" if asked.strip(" ,") else "", known, "peer")
 
 
-def ratios(records: Iterable[Mapping[str, Any]], workload: str, peer: str, other: str) -> list[float]:
-    """Give, for each round that has both, how many times as fast one is as the other."""
-    rates: dict[tuple[str, int], float] = {
-        (record["peer"], record["turn"]): record["figures"]["rate"]
+def ratios(records: Iterable[Mapping[str, Any]], what: tuple[str, str], peer: str, other: str) -> list[float]:
+    """Give a peer's figure at a workload over the other's, for each round that has both."""
+    workload, figure = what
+    values: dict[tuple[str, int], float] = {
+        (record["peer"], record["turn"]): record["figures"][figure]
         for record in records
-        if record["workload"] == workload and "figures" in record
+        if record["workload"] == workload and figure in record.get("figures", {})
     }
-    turns = sorted(turn for name, turn in rates if name == peer and (other, turn) in rates)
-    return [rates[peer, turn] / rates[other, turn] for turn in turns]
+    turns = sorted(turn for name, turn in values if name == peer and (other, turn) in values)
+    return [values[peer, turn] / values[other, turn] for turn in turns]
 
 
 def against(records: list[dict[str, Any]]) -> list[str]:
-    """Write what Flazy is against each peer, and what CURVE leaves of a rate; nothing where one was not measured."""
+    """Write Flazy over each peer, and a pipe with CURVE over one without; nothing where one was not measured."""
     pairs = [*((OURS, other) for other in remote_peers("") if other != OURS), CURVE]
     rows = [row for pair in pairs if (row := line(records, *pair))]
     if not rows:
         return []
-    heading = ["### Times as fast, round by round", "", f"| what | {' | '.join(REMOTE)} |"]
-    return [*heading, f"| --- |{' ---: |' * len(REMOTE)}", *rows, ""]
+    columns = [f"{REMOTE[workload]}: {FIGURES[figure]}" for workload, figure in WHAT]
+    heading = ["### Ratios, round by round", "", f"| what | {' | '.join(columns)} |"]
+    return [*heading, f"| --- |{' ---: |' * len(WHAT)}", *rows, ""]
 
 
 def line(records: list[dict[str, Any]], peer: str, other: str) -> str:
     """Write one pair."""
-    found = [ratios(records, workload, peer, other) for workload in REMOTE]
+    found = [ratios(records, what, peer, other) for what in WHAT]
     if not any(found):
         return ""
     return f"| {' | '.join([f'{peer} / {other}', *map(shown, found)])} |"

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.effort import cpu_s
 from benchmarks.workloads import Workload
 
 WARM_S = 0.25
@@ -116,15 +117,17 @@ def measure(
 ) -> tuple[dict[str, float], list[Checked]]:
     """Give the rate in samples a second and the time to the first output, and the passes, for the caller to drop.
 
-    Dropping a pass may close it, which some peers take long for.
+    Dropping a pass may close it, which some peers take long for. What was made ahead when processor time is first
+    looked at is about as much as is ahead at the end.
     """
-    asked = time.perf_counter()
+    before, asked = (0, cpu_s()), time.perf_counter()
     outputs = iter(pipeline)
     done = checked_by(work, outputs)
     first = look(done)
     if from_start:
         count, taken = done.count, time.perf_counter() - asked
     else:
+        before = done.count, cpu_s()
         run(done, WARM_S)
         count, taken = 0, 0.0
     checked = [done]
@@ -137,10 +140,11 @@ def measure(
         checked.append(done)
         if not from_start:
             done.pull(1)
+    cpu_ms = 1e3 * (cpu_s() - before[1]) / (sum(one.count for one in checked) - before[0])
     for one in checked:
         one.check(to_the_end=not from_start)
-    each = work.batch or 1
-    return {"rate": count * each / taken, "first_ms": 1e3 * (first - asked), "passes": len(checked)}, checked
+    rate = count * (work.batch or 1) / taken
+    return {"rate": rate, "first_ms": 1e3 * (first - asked), "passes": len(checked), "cpu_ms": cpu_ms}, checked
 
 
 def run(done: Checked, seconds: float) -> tuple[int, float]:

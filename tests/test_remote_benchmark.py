@@ -1,13 +1,14 @@
 """The benchmark of remote workers: its arithmetic, its check of outputs without an order, and one small cell."""
 
 import dataclasses
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import zmq
 
-from benchmarks import remote, run, streaming, tables
+from benchmarks import effort, remote, run, streaming, tables
 from benchmarks.schedule import Cell
 from benchmarks.workloads import find
 
@@ -26,7 +27,8 @@ def test_ratios_are_of_rounds_that_have_both():
     ]  # fmt: skip
     failed = {"peer": "ray", "workload": "image_batch_tcp", "turn": 3, "error": "no"}
 
-    assert [2.0, 3.0] == remote.ratios([*records, failed], "image_batch_tcp", "flazy_remote", "ray")
+    assert [2.0, 3.0] == remote.ratios([*records, failed], ("image_batch_tcp", "rate"), "flazy_remote", "ray")
+    assert [] == remote.ratios(records, ("image_batch_tcp", "cpu_ms"), "flazy_remote", "ray")
 
 
 def test_table_of_ratios_has_a_line_for_each_pair_that_was_measured():
@@ -36,10 +38,10 @@ def test_table_of_ratios_has_a_line_for_each_pair_that_was_measured():
     ]  # fmt: skip
 
     assert [
-        "| flazy_remote / torch_rpc | 1.25 (1.25 – 1.25) |  |",
-        "| flazy_remote / push_pull | 2.50 (2.50 – 2.50) |  |",
-        "| flazy_remote / push_pull_curve | 3.33 (3.33 – 3.33) |  |",
-        "| push_pull_curve / push_pull | 1.12 (0.75 – 1.50) |  |",
+        "| flazy_remote / torch_rpc | 1.25 (1.25 – 1.25) |  |  |  |",
+        "| flazy_remote / push_pull | 2.50 (2.50 – 2.50) |  |  |  |",
+        "| flazy_remote / push_pull_curve | 3.33 (3.33 – 3.33) |  |  |  |",
+        "| push_pull_curve / push_pull | 1.12 (0.75 – 1.50) |  |  |  |",
     ] == remote.against(records)[4:-1]
     assert [] == remote.against([record("ray", 0, 1.0)])
 
@@ -55,6 +57,15 @@ def test_page_of_the_documentation_has_a_place_for_these_results():
     page = (run.ROOT / "docs" / "performance.md").read_text()
 
     assert "new" in tables.put(page, "new", remote.MARKS)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
+def test_processor_time_is_that_of_all_processes():
+    before = effort.cpu_s()
+    child = "import time\nwhile time.process_time() < 0.1: pass"
+    subprocess.run([sys.executable, "-c", child], check=True)
+
+    assert effort.cpu_s() - before >= 0.09
 
 
 # Outputs without an order -----------------------------------------------------------------------------
