@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from flazy.errors import FlazyError, MissingExtra, ProtocolError
 from flazy.remote import fingerprints, versions
@@ -41,6 +41,7 @@ from flazy.remote.trainer import Trainer
 from flazy.transport.curve import KeyPair
 from flazy.transport.line import LineEvent
 from flazy.transport.squeeze import need
+from flazy.transport.wire import Logged, pack
 from flazy.workers.fleet import Fleet
 from flazy.workers.folder import Folder, sweep
 from flazy.workers.mailbox import Mailbox
@@ -147,6 +148,7 @@ class _Agent:
         self._mailbox = Mailbox()
         self._folder = Folder()
         self._fleet = Fleet(self._folder.path, self._mailbox.post)
+        self._fleet.log = self._log
         here = {"directory": str(pathlib.Path.cwd()), "path": list(sys.path), "environment": limited(os.environ)}
         around = {**here, "log_levels": {}}
         self._reports = Reports(self._fleet, around, self._tell, self._give, self._fail)
@@ -210,6 +212,7 @@ class _Agent:
         if now >= self._next_beat:
             self._next_beat = now + BEAT_SECONDS
             self._beat(now)
+            self._reports.look()
             self._show(self._snapshot())
 
     def _call(self, now: float) -> None:
@@ -326,6 +329,13 @@ class _Agent:
     def _tell(self, message: Message) -> None:
         if self._trainer is not None and (self._trainer.session or isinstance(message, Knock)):
             self._trainer.tell(message)
+
+    def _log(self, record: dict[str, Any]) -> None:
+        """Bring a log record of a process to the trainer; while there is none, it stays here."""
+        if self._trainer is not None and self._trainer.session:
+            self._tell(Passed(pack(Logged(0, record))))
+        else:
+            self._fleet.relay.log(record)
 
     def _give(self, message: Passed) -> None:
         if self._trainer is not None:

@@ -145,7 +145,7 @@ class Hosts(Register):
                 self._take_in(host, message)
         except ProtocolError as error:
             if host is None:
-                self._caller.warn(f"dropped a message of somebody who has not been let in: {error}")
+                self._warn_seldom(f"dropped a message of somebody who has not been let in: {error}")
             else:
                 self._expel(host, error)
 
@@ -237,7 +237,7 @@ class Hosts(Register):
             self._bury(host)
         except ProtocolError as error:
             if host is None:
-                self._caller.warn(f"dropped a result that cannot be read: {error}")
+                self._warn_seldom(f"dropped a result that cannot be read: {error}")
             else:
                 self._expel(host, error)
 

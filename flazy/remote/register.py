@@ -21,6 +21,8 @@ from flazy.workers.deaths import Death
 
 __all__ = ["Caller", "Register"]
 
+SELDOM_SECONDS = 1.0
+
 
 class Caller(Protocol):
     """The program as hosts know it: what it hears of them."""
@@ -55,6 +57,8 @@ class Register:
         self._users: dict[int, User] = {}
         self._alone: dict[int, tuple[float, float]] = {}  # runs without a worker: how long they bear it, and until when
         self._last_refusal = ""
+        self._warned_at = 0.0
+        self._unsaid = 0
 
     def admit(self, user: User, patience: float | None) -> None:
         """Let every host work on a run, those included that come later; for so long it may have none, None: ever."""
@@ -103,6 +107,16 @@ class Register:
 
     def _reply(self, routing: bytes, message: Message) -> None:
         self.door.send(routing, pack(message, Envelope(0, 0)))
+
+    def _warn_seldom(self, text: str) -> None:
+        """Warn of what somebody could go on doing, at most once a second."""
+        now = time.monotonic()
+        if now - self._warned_at < SELDOM_SECONDS:
+            self._unsaid += 1
+            return
+        more = f" ({self._unsaid} more since the last warning of the kind)" if self._unsaid else ""
+        self._warned_at, self._unsaid = now, 0
+        self._caller.warn(text + more)
 
     def _refuse(self, users: Sequence[User], error: VersionMismatch) -> None:
         """Tell those who have no worker; the others go on, and the caller is warned."""
@@ -153,7 +167,7 @@ class Register:
         users = self._opened(host)
         for number in host.workers.values():
             del self._workers[number]
-        self._caller.warn(f"{host.name} {how}" + ("; its samples are sent again" if users and host.workers else ""))
+        self._warn_seldom(f"{host.name} {how}" + ("; its samples are sent again" if users and host.workers else ""))
         for number in host.workers.values():
             for user in users:
                 user.lost(number, Death(host.spelled(number), f"is lost: its machine {how}"), None, own=own)

@@ -97,9 +97,7 @@ class Relayed:
     def close(self, number: int) -> None:
         """End a run."""
         if (run := self._runs.pop(number, None)) is not None:
-            del self._reports.runs[run.number]
-            for worker in self._reports.ready:
-                self._fleet.close_run(worker, run.number)
+            self._reports.part(run.number)
 
     def passed(self, message: Passed) -> None:
         """Give a process its task, or leave to go on with one; nothing, to one that has died meanwhile."""

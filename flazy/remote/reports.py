@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
@@ -18,6 +20,10 @@ from flazy.workers.launch import Running
 from flazy.workers.lending import Lending
 
 __all__ = ["Reports", "Run"]
+
+FREE_SECONDS = 10.0  # for which a process may stay at a call of a run that is over, while others wait for it
+
+log = logging.getLogger("flazy")
 
 
 @dataclass(slots=True)
@@ -70,6 +76,7 @@ class Reports:
         self._give = give
         self._fail = fail
         self._breaker = Breaker(1)
+        self._closing: dict[tuple[int, int], float] = {}  # processes that have not closed a run yet, and since when
         self.runs: dict[int, Run] = {}
         self.ready: set[int] = set()
         self.results = 0
@@ -101,12 +108,32 @@ class Reports:
             self._fleet.open_run(worker, run.opened)
         self._tell(Joined(worker, self._fleet.pid(worker) or 0))
 
+    def part(self, run: int) -> None:
+        """Let every process close a run, by its number here."""
+        del self.runs[run]
+        for worker in self.ready:
+            self._closing[worker, run] = time.monotonic()
+            self._fleet.close_run(worker, run)
+
     def closed(self, worker: int, run: int) -> None:
-        """Nothing hangs on it."""
+        """Note that it did not stay at a call of the run."""
+        self._closing.pop((worker, run), None)
+
+    def look(self) -> None:
+        """Replace processes that stay at a call of a run that is over, where others are waiting for them."""
+        late = time.monotonic() - FREE_SECONDS
+        for worker in {worker for (worker, _), since in self._closing.items() if since < late and self.runs}:
+            log.warning("worker process %s is still at a run that is over; it is replaced", self._fleet.pid(worker))
+            self._forget(worker)
+            self._fleet.replace(worker)
+
+    def _forget(self, worker: int) -> None:
+        self._closing = {key: since for key, since in self._closing.items() if key[0] != worker}
 
     def lost(self, worker: int, death: Death, blame: Blame | None, *, own: bool, run: int | None) -> None:
         """Tell, and start another, unless they die faster than they work."""
         joined = worker in self.ready
+        self._forget(worker)
         self.ready.discard(worker)
         if joined:
             blamed = None if blame is None else astuple(blame)
@@ -140,9 +167,6 @@ class Reports:
     def slow(self, worker: int, running: Running, seconds: float, stack: str) -> None:
         """Pass on that a call takes long."""
         self._tell(Slow(worker, self.runs[running.run].message.run, running.task, running.place, seconds, stack))
-
-    def logged(self, worker: int, record: dict[str, Any]) -> None:
-        """Pass on a log record."""
 
     def broken(self, error: BaseException) -> None:
         """Give up: no process can be had."""

@@ -73,6 +73,7 @@ class Fleet(Tenancy):
         self._warden = Warden(self._workers, self.relay)
         self._oom = OomKills()
         self.dropped = 0  # messages that came too late to count
+        self.log = self.relay.log  # where the log records of workers go
 
     def start(self, owner: Tenant, around: dict[str, Any], opened: Open | None) -> None:
         """Start one worker for an owner; the rest as for `lease`."""
@@ -129,6 +130,12 @@ class Fleet(Tenancy):
         if self._warden.next <= now:
             self._warden.look(self._zygote)
 
+    def replace(self, number: int) -> None:
+        """End a worker that stands in the way of others: its owner hears of its death, and nobody is blamed for it."""
+        worker = self._workers[number]
+        worker.spared = True
+        worker.process.end(signal.SIGKILL)
+
     @property
     def empty(self) -> bool:
         """Whether every worker has ended and was reaped."""
@@ -176,7 +183,7 @@ class Fleet(Tenancy):
             case Hello():
                 self._greet(worker, message.pid)
             case Logged():
-                self.relay.log(message.record)
+                self.log(message.record)
             case Closed():
                 self._take_closed(worker, message.run)
             case Result() | Refused():
