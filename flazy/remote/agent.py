@@ -42,6 +42,7 @@ from flazy.transport.curve import KeyPair
 from flazy.transport.line import LineEvent
 from flazy.transport.squeeze import need
 from flazy.transport.wire import Logged, pack
+from flazy.workers.allocator import keep_memory
 from flazy.workers.fleet import Fleet
 from flazy.workers.folder import Folder, sweep
 from flazy.workers.mailbox import Mailbox
@@ -129,6 +130,7 @@ def serve(settings: Settings, show: Callable[[Snapshot], None]) -> Outcome:
     Outcome
         Every process has ended then, and nothing is left behind.
     """
+    keep_memory()  # what goes through is large, and goes through ZeroMQ's memory twice
     agent = _Agent(settings, show)
     before = {number: signal.signal(number, agent.leave) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -258,11 +260,8 @@ class _Agent:
             case Welcome(heartbeat):
                 self._patience, self._apart_since, self._refusals, self._why = heartbeat, None, 0, ""
                 log.info("working for %s", self._where)
-                if self._started:
-                    self._reports.greet()
-                else:
-                    self._started = True
-                    self._reports.start(self._settings.processes)
+                self._started = True
+                self._reports.begin(self._settings.processes)
             case TurnedAway(kind, reason):
                 self._turned_away(kind, reason)
             case Stale():

@@ -21,6 +21,7 @@ from flazy.remote.hosts import Hosts
 from flazy.remote.join import JoinCode, line
 from flazy.remote.keyfiles import AuthorizedWorkers, default_path, read_keys
 from flazy.remote.register import Caller
+from flazy.transport.codec import Buffer
 from flazy.transport.curve import KeyPair, address_of, ensure_curve, new_keys
 from flazy.transport.door import Door
 from flazy.transport.squeeze import need
@@ -106,7 +107,9 @@ def settled_of(where: Remote) -> tuple[Any, ...]:
     return (where.results_port, where.host, where.heartbeat, *paths)
 
 
-def open_entrance(where: Remote, folder: str, caller: Caller) -> Entrance:
+def open_entrance(
+    where: Remote, folder: str, caller: Caller, room: Callable[[int], Buffer | None] = lambda _: None
+) -> Entrance:
     """Listen, and tell how workers are started.
 
     Parameters
@@ -117,6 +120,8 @@ def open_entrance(where: Remote, folder: str, caller: Caller) -> Entrance:
         A private folder, for the line that starts workers.
     caller
         Brings warnings, and log records of workers, to the caller.
+    room
+        Gives memory for so many bytes of a result, or None.
 
     Raises
     ------
@@ -134,7 +139,7 @@ def open_entrance(where: Remote, folder: str, caller: Caller) -> Entrance:
     try:
         code = JoinCode(_seen_from_outside(where.host or address.host), *door.ports, keys.public, secret)
         told = _Told(code, where.join_file, os.path.join(folder, "join"))  # noqa: PTH118 - as above
-        hosts = Hosts(door, caller, told.how, heartbeat=where.heartbeat, is_allowed=is_allowed)
+        hosts = Hosts(door, caller, told.how, heartbeat=where.heartbeat, is_allowed=is_allowed, room=room)
         return Entrance(where.listen, hosts, settled_of(where), told.written)
     except BaseException:
         door.close()

@@ -63,14 +63,18 @@ class Hosts(Register):
         Seconds of silence after which a host counts as lost.
     is_allowed
         Says whether a key, by which somebody has come in, still may.
+    room
+        Gives memory for so many bytes of a result, or None.
     """
 
     def __init__(
-        self, door: Door, caller: Caller, how: str, *, heartbeat: float, is_allowed: Callable[[bytes], bool]
-    ) -> None:
+        self, door: Door, caller: Caller, how: str, *, heartbeat: float, is_allowed: Callable[[bytes], bool],
+        room: Callable[[int], Buffer | None],
+    ) -> None:  # fmt: skip
         super().__init__(door, caller, how)
         self._heartbeat = heartbeat
         self._is_allowed = is_allowed
+        self._room = room
         self._about = versions.about()
         self._next_beat = 0.0
         self.dropped = 0  # messages of sessions that are over
@@ -95,7 +99,7 @@ class Hosts(Register):
         self.door.answer()
         for routing, key, frames in self.door.receive_control():
             self._hear(routing, key, frames)
-        for key, frames in self.door.receive_results(AT_ONCE):
+        for key, frames in self.door.receive_results(AT_ONCE, self._room):
             self._collect(key, frames)
         self._flush()
         now = time.monotonic()

@@ -115,6 +115,7 @@ class Relayed:
             inner = run.lending.placed(message.worker, inner, message.first, message.samples)
             if run.opened.batching is not None:
                 inner = replace(inner, row=message.first % run.opened.batching.size)
+            self._reports.holds(message.worker, inner)
         self._fleet.send(message.worker, inner)
 
     def _keep(self, number: int, stream: bytes, aside: Sequence[Buffer]) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 from flazy.core.events import Blame
 from flazy.remote.messages import Died, Joined, Message, Opened, Passed, Slow
 from flazy.transport.codec import Buffer
+from flazy.transport.payload import Payload
 from flazy.transport.squeeze import squeezed
-from flazy.transport.wire import Open, Refused, Result, pack
+from flazy.transport.wire import Open, Refused, Result, Task, pack
 from flazy.workers.breaker import Breaker
 from flazy.workers.deaths import Death
 from flazy.workers.fleet import Fleet
@@ -76,6 +77,8 @@ class Reports:
         self._give = give
         self._fail = fail
         self._breaker = Breaker(1)
+        self._started = False
+        self._inputs: dict[tuple[int, int], dict[int, Payload]] = {}  # by process and run, then by task
         self._closing: dict[tuple[int, int], float] = {}  # processes that have not closed a run yet, and since when
         self.runs: dict[int, Run] = {}
         self.ready: set[int] = set()
@@ -83,14 +86,13 @@ class Reports:
         self.samples = 0
         self.nbytes = 0
 
-    def start(self, processes: int) -> None:
-        """Start the processes."""
-        self._breaker.n = processes
-        self._fleet.lease(processes, self, self._around, None)
-
-    def greet(self) -> None:
-        """Tell a new session who is there."""
+    def begin(self, processes: int) -> None:
+        """Begin a session: tell who is there; the first time, start the processes."""
         self.results = 0
+        if not self._started:
+            self._started = True
+            self._breaker.n = processes
+            self._fleet.lease(processes, self, self._around, None)
         for worker in sorted(self.ready):
             self._tell(Joined(worker, self._fleet.pid(worker) or 0))
 
@@ -115,9 +117,14 @@ class Reports:
             self._closing[worker, run] = time.monotonic()
             self._fleet.close_run(worker, run)
 
+    def holds(self, worker: int, task: Task) -> None:
+        """Keep the memory of a task's inputs, as long as the process may look at it."""
+        self._inputs.setdefault((worker, task.run), {})[task.task] = task.payload
+
     def closed(self, worker: int, run: int) -> None:
-        """Note that it did not stay at a call of the run."""
+        """Note that it did not stay at a call of the run, and looks at no input of it any more."""
         self._closing.pop((worker, run), None)
+        self._inputs.pop((worker, run), None)
 
     def look(self) -> None:
         """Replace processes that stay at a call of a run that is over, where others are waiting for them."""
@@ -130,10 +137,14 @@ class Reports:
     def _forget(self, worker: int) -> None:
         self._closing = {key: since for key, since in self._closing.items() if key[0] != worker}
 
+    def _release(self, worker: int) -> None:
+        self._inputs = {key: tasks for key, tasks in self._inputs.items() if key[0] != worker}
+
     def lost(self, worker: int, death: Death, blame: Blame | None, *, own: bool, run: int | None) -> None:
         """Tell, and start another, unless they die faster than they work."""
         joined = worker in self.ready
         self._forget(worker)
+        self._release(worker)
         self.ready.discard(worker)
         if joined:
             blamed = None if blame is None else astuple(blame)
@@ -148,6 +159,8 @@ class Reports:
     def result(self, result: Result) -> None:
         """Pass on what a process made."""
         run = self.runs[result.run]
+        if result.last:
+            self._inputs.get((result.worker, result.run), {}).pop(result.task, None)
         result = replace(result, run=run.message.run, spec=b"")  # no rows are filled here: the batch may lie elsewhere
         run.lending.measure(result)
         self._breaker.worked()

@@ -10,6 +10,8 @@ from flazy.remote.entrance import Entrance, open_entrance
 from flazy.remote.parcel import Parcel
 from flazy.remote.pool import Guests, RemotePool, terms_of
 from flazy.run.runtime import Runtime
+from flazy.transport.arena import Arena
+from flazy.transport.codec import Buffer
 from flazy.workers.kernels import Kept
 from flazy.workers.processes import ProcessPool, surroundings
 
@@ -54,9 +56,21 @@ def _entrance(where: Remote, hub: Runtime) -> Entrance:
             if isinstance(entrance, Entrance) and entrance.listen == where.listen:
                 entrance.agree(where)
                 return entrance
-        made = open_entrance(where, hub.folder, hub.fleet.relay)
+        made = open_entrance(where, hub.folder, hub.fleet.relay, _Room(hub.fleet.arena))
         hub.attend(made)
         return made
+
+
+class _Room:
+    """Memory of the arena for what comes from other machines: its pages are there, and come back by themselves."""
+
+    def __init__(self, arena: Arena | None) -> None:
+        self._arena = arena
+
+    def __call__(self, nbytes: int) -> Buffer | None:
+        """Give so many bytes; None where there is no room."""
+        lease = self._arena.lease(nbytes) if self._arena is not None else None
+        return None if lease is None else lease.memory.data[:nbytes]
 
 
 def _spelled(ops: tuple[Op, ...]) -> str:

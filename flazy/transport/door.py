@@ -26,10 +26,11 @@ from flazy.transport import curve
 from flazy.transport.codec import Buffer
 from flazy.transport.curve import Address, Guard, KeyPair
 from flazy.transport.hub import COPY_BYTES
+from flazy.transport.payload import LARGE
 
 __all__ = ["Door"]
 
-LARGEST = 2**30  # bytes of a frame
+MOST_BYTES = 2**30  # of a frame
 HANDSHAKE_MS = 5000  # the default of 30 s keeps a descriptor for that long for each who connects and says nothing
 BACKLOG = 512
 SOCKETS = 64  # of the context: connections are none, but a stranger and a monitor are
@@ -124,13 +125,19 @@ class Door:
             if (user := _user(frames[-1])) is not None:
                 yield frames[0].bytes, user, _owned(frames[1:])
 
-    def receive_results(self, most: int) -> Iterator[tuple[bytes, list[Buffer]]]:
-        """Give whose a message is and its frames, of so many messages at most, in writable memory."""
+    def receive_results(
+        self, most: int, room: Callable[[int], Buffer | None] = lambda _: None
+    ) -> Iterator[tuple[bytes, list[Buffer]]]:
+        """Give whose a message is and its frames, of so many messages at most, in writable memory.
+
+        ``room`` gives memory for a large frame, if it has any: it may know of pages that are there already, and those
+        of a new block cost more than what is copied into them.
+        """
         for _ in range(most):
             if (frames := _received(self._results)) is None:
                 return
             if (user := _user(frames[-1])) is not None:
-                yield user, _owned(frames)
+                yield user, _owned(frames, room)
 
     def send(self, routing_id: bytes, frames: Sequence[Buffer]) -> bool:
         """Send in order, now or when the socket takes it; False where nobody is there any more."""
@@ -185,7 +192,7 @@ class Door:
             zmq.LINGER: 0,
             zmq.SNDHWM: 0,
             zmq.RCVHWM: 0,
-            zmq.MAXMSGSIZE: LARGEST,
+            zmq.MAXMSGSIZE: MOST_BYTES,
             zmq.HANDSHAKE_IVL: HANDSHAKE_MS,
             zmq.TCP_MAXRT: int(heartbeat * 1000),
             zmq.TCP_KEEPALIVE: 1,
@@ -301,6 +308,13 @@ def _user(frame: zmq.Frame) -> bytes | None:
         return None
 
 
-def _owned(frames: Sequence[zmq.Frame]) -> list[Buffer]:
+def _owned(frames: Sequence[zmq.Frame], room: Callable[[int], Buffer | None] = lambda _: None) -> list[Buffer]:
     """Give the memory of frames, as `Hub.receive` does and for its reasons."""
-    return [bytearray(frame.buffer) if len(frame) < COPY_BYTES else frame.buffer for frame in frames]
+    return [_copied(frame, room(len(frame)) if len(frame) >= LARGE else None) for frame in frames]
+
+
+def _copied(frame: zmq.Frame, memory: Buffer | None) -> Buffer:
+    if memory is not None:
+        memoryview(memory)[:] = frame.buffer
+        return memory
+    return bytearray(frame.buffer) if len(frame) < COPY_BYTES else frame.buffer

@@ -6,6 +6,7 @@ collected  what a part is made of as it comes
 loop       what a worker does with messages; the same in a process and in a thread
 process    the entry of a worker process: surroundings, output, death pipe
 launch     one worker process: start it, watch it, end it
+allocator  how C's allocator treats large blocks, in those processes
 zygote     the clean process that forks workers, seen from the driver
 forker     the same process, from inside
 contract   what the driver and those processes agree on

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import gc
 import json
@@ -18,13 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from flazy.workers.allocator import keep_memory
 from flazy.workers.contract import GROUP_SECONDS, MESSAGE_BYTES, NO_MEMORY, NO_PROCESS
 from flazy.workers.remains import clear, signal_group
 
 __all__ = ["serve"]
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-KEPT_BYTES = 32 * 2**20  # the largest threshold that glibc takes
 DESCRIPTORS = 3  # with a request: record, standard output, standard error
 LOOK_SECONDS = 0.02
 
@@ -35,7 +33,7 @@ def serve(control: int) -> str | None:
     A child thus leaves through the end of the program, like any other.
     """
     gc.freeze()
-    _keep_memory()
+    keep_memory()
     with socket.socket(fileno=control) as requests:
         message, inherited, _, _ = socket.recv_fds(requests, MESSAGE_BYTES, 2)
         if len(inherited) < 2:
@@ -153,19 +151,6 @@ class Brood:
     def _tell(self, message: dict[str, int], descriptors: list[int]) -> None:
         with contextlib.suppress(OSError):  # the driver is gone; the next look at the socket says so
             socket.send_fds(self._requests, [json.dumps(message).encode()], descriptors)
-
-
-def _keep_memory() -> None:
-    """Let C's allocator keep what it has of large blocks, rather than ask the system for it at every array.
-
-    Its own rule gives memory back as soon as two arrays of some hundred kilobytes are free, and each page of the next
-    one is then cleared anew: numpy code on images takes 1.6 times as long (measured: crop, flip and normalise of
-    256 x 256 pixels).  Bounded, so that a worker holds little more than it has needed at once.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc alone has it
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def _become_worker(argument: dict[str, Any], descriptors: list[int], others: list[int]) -> str:

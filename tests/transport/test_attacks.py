@@ -298,7 +298,7 @@ def test_broken_line_is_never_mended(entry):
 
 
 def test_too_large_a_message_ends_its_connection_alone(monkeypatch):
-    monkeypatch.setattr(doors, "LARGEST", 100_000)
+    monkeypatch.setattr(doors, "MOST_BYTES", 100_000)
     entry = Entry()
     entry.listed.add(SECOND.public)
     good, greedy = entry.connected(), entry.connected(keys=SECOND)
