@@ -280,15 +280,20 @@ def what_is_printed_and_logged_does_no_harm(where):
 # Values -------------------------------------------------------------------------------------------------
 
 
+def changed(samples, where):
+    """Give what does not come back as it was."""
+    values = Dataset(samples).map(fn.same, workers=where()).list()
+    return [(one, other) for one, other in zip(samples, values, strict=True) if not same(one, other)]
+
+
 @needs()
 def samples_of_every_kind(where):
-    values = Dataset(work.SAMPLES).map(fn.same, workers=where()).list()
-
-    assert [] == [(one, other) for one, other in zip(work.SAMPLES, values, strict=True) if not same(one, other)]
+    assert [] == changed(work.SAMPLES, where)
 
 
 @needs("pickle")
-def classes_of_the_users_own(where):
+def samples_that_pickle_alone_can_carry(where):
+    assert [] == changed(work.PICKLED, where)
     assert [work.Point(x) for x in range(9)] == Dataset(range(9)).map(work.point, workers=where()).list()
 
 

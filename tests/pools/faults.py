@@ -161,7 +161,7 @@ def results_that_cannot_travel_are_errors_with_the_reason(where):
     values, error = seen(Dataset(range(20)).map(work.lock, workers=where()))
 
     assert list(range(7)) == values
-    assert isinstance(error, UnserializableSample)
+    assert isinstance(error, UnserializableSample), error
     assert ("map(lock)", (7,)) == (error.stage, error.address)
     assert "lock" in str(error)
 
@@ -178,7 +178,7 @@ def sample_that_ends_its_worker_is_named(where):
     values, error = seen(Dataset(range(20)).map(work.leave, workers=where()))
 
     assert list(range(7)) == values
-    assert isinstance(error, PoisonSample)
+    assert isinstance(error, PoisonSample), error
     assert ("map(leave)", (7,)) == (error.stage, error.address)
     assert "exited with code 3" in str(error)
 
@@ -193,7 +193,7 @@ def function_that_hangs_is_an_error_with_its_line(where):
     values, error = seen(Dataset(range(20)).map(work.sleep_on, workers=where(timeout=0.3)))
 
     assert list(range(7)) == values
-    assert isinstance(error, SampleTimeout)
+    assert isinstance(error, SampleTimeout), error
     assert ("map(sleep_on)", (7,)) == (error.stage, error.address)
     assert "in sleep_on" in str(error)
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import flazy
 from flazy import Dataset, Processes, Remote, Threads
+from flazy.run import runtime
+from flazy.run.runtime import Runtime
 from tests.parallel import functions as fn
 from tests.pools.conformance import Workers
 from tests.remote.hosts import PROGRAM, Hosts
@@ -81,14 +83,27 @@ def joined(**options: Any) -> Callable[[], AbstractContextManager[Workers]]:
     def opened() -> Iterator[Workers]:
         with tempfile.TemporaryDirectory() as folder, Hosts() as hosts:
             base = Remote("tcp://127.0.0.1:0", join_file=Path(folder, "join"), join_timeout=10, **options)
-            with Dataset(range(100)).map(fn.same, workers=base).open() as run:
-                hosts.start(base, processes=2)
+            served: list[Runtime] = []
 
-                assert list(range(100)) == list(run)
-            yield lambda **more: dataclasses.replace(base, **more)
+            def where(**more: Any) -> Remote:
+                if served != [runtime.runtime()]:  # a check that failed has ended it, and its host with it
+                    join(base, hosts)
+                    served[:] = [runtime.runtime()]
+                return dataclasses.replace(base, **more)
+
+            where()
+            yield where
             flazy.shutdown()
 
     return opened
+
+
+def join(remote: Remote, hosts: Hosts) -> None:
+    """Start a host, and wait until it works."""
+    with Dataset(range(100)).map(fn.same, workers=remote).open() as run:
+        hosts.start(remote, processes=2)
+
+        assert list(range(100)) == list(run)
 
 
 NO_RAY = "" if find_spec("ray") and hasattr(flazy, "Ray") else "ray is not installed, or Flazy has no workers on it"

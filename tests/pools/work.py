@@ -40,8 +40,10 @@ SAMPLES = [
     np.arange(12, dtype=">i4").reshape(3, 4).T, np.ma.masked_array([1, 2], [True, False]),
     np.array(["2026-01-01"], "M8[D]"), np.array([(1, 2.5)], [("a", "i2"), ("b", "f4")]),
     {"image": np.full((2, 2, 3), 200, np.uint8), "label": 3, "name": "a"},
+]  # fmt: skip
+PICKLED = [
     dt.date(2026, 1, 1), dt.timedelta(seconds=1), decimal.Decimal("1.5"), pathlib.PurePosixPath("a/b"),
-    uuid.UUID(int=1),
+    uuid.UUID(int=1), Point(3), [Point(4)],
 ]  # fmt: skip
 
 
