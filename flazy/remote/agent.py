@@ -364,7 +364,7 @@ class _Agent:
     def _close(self) -> None:
         """Say goodbye and end every process."""
         if self._trainer is not None:
-            self._tell(Leaving())
+            self._tell(Leaving(self._reports.results))
             self._trainer.line.flush()
             self._trainer.close(LINGER_MS)
         self._fleet.end_all()

@@ -6,16 +6,19 @@ import itertools
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from flazy.core.events import Blame
-from flazy.remote.messages import Died
+from flazy.errors import ProtocolError
+from flazy.remote.messages import Died, Leaving
 from flazy.remote.parcel import Book, Parcel
 from flazy.transport.wire import Result
 from flazy.workers.deaths import Death
 from flazy.workers.launch import Running
 
-__all__ = ["ASKED", "OPEN", "REFUSED", "Host", "Terms", "User", "death_of", "new_number", "number_of_session"]
+__all__ = [
+    "ASKED", "OPEN", "REFUSED", "Host", "Terms", "User", "blame_of", "death_of", "new_number", "number_of_session",
+]  # fmt: skip
 
 REMOTE_BIT = 1 << 62  # workers of other machines are numbered apart from those of this one
 NONCE_BITS = 24  # as of the fleet's numbers: one that is wrong is nobody's
@@ -94,7 +97,7 @@ class Host:
     pids: dict[int, int] = field(default_factory=dict)  # by the numbers here
     runs: dict[int, int] = field(default_factory=dict)  # ASKED, OPEN or REFUSED
     book: Book = field(default_factory=Book)
-    late: list[Died] = field(default_factory=list)
+    late: list[Died | Leaving] = field(default_factory=list)
 
     def spelled(self, worker: int) -> str:
         """Spell one of its workers, by its number here."""
@@ -111,22 +114,38 @@ def number_of_session() -> int:
     return secrets.randbits(63) + 1
 
 
-def death_of(fields: Sequence[object], host: str) -> Death:
+def death_of(fields: Sequence[Any], host: str) -> Death:
     """Make a death of what a host said of it.
 
     Raises
     ------
-    ValueError, TypeError
+    ProtocolError
         It is none.
     """
-    worker, how, code, stack, hint, seconds, words = fields
-    texts = [worker, how, stack, hint, words]
-    if not all(type(text) is str for text in texts) or type(code) not in {int, type(None)}:
-        raise TypeError("a death that is none")
-    if seconds is not None and type(seconds) not in {int, float}:
-        raise TypeError("a death after no time")
-    worker, how, stack, hint, words = (str(text)[:LONGEST] for text in texts)
-    return Death(f"{worker} on {host}", how, code, stack, hint, seconds, words)  # type: ignore[arg-type]  # looked at
+    if len(fields) != len(DEATH) or not all(type(field) in kinds for field, kinds in zip(fields, DEATH, strict=True)):
+        raise ProtocolError("a death that is none")
+    cut: list[Any] = [field[:LONGEST] if isinstance(field, str) else field for field in fields]
+    worker, how, code, stack, hint, seconds, words = cut
+    return Death(f"{worker} on {host}", how, code, stack, hint, seconds, words)
+
+
+def blame_of(fields: Sequence[Any] | None) -> Blame | None:
+    """Make a blame of what a host said of it.
+
+    Raises
+    ------
+    ProtocolError
+        It is none.
+    """
+    if fields is None:
+        return None
+    if [type(field) for field in fields] != BLAME or not {int}.issuperset(map(type, fields[1])):
+        raise ProtocolError("a blame that is none")
+    return Blame(*fields)
+
+
+DEATH: tuple[set[type[Any]], ...] = ({str}, {str}, {int, type(None)}, {str}, {str}, {int, float, type(None)}, {str})
+BLAME = [int, tuple, bool, bool, int]
 
 
 LONGEST = 64 * 1024  # characters of a stack, or of last words

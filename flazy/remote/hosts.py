@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from flazy.core.events import Blame
 from flazy.errors import CodeMismatch, ProtocolError, VersionMismatch, WorkerError
 from flazy.remote import code, versions
-from flazy.remote.host import ASKED, OPEN, REFUSED, Host, death_of, new_number, number_of_session
+from flazy.remote.host import ASKED, OPEN, Host, blame_of, death_of, new_number, number_of_session
 from flazy.remote.messages import (
     FROM_HOST,
     Answer,
@@ -174,7 +172,7 @@ class Hosts(Register):
                 host.claimed = max(host.claimed, sent)
             case Joined(worker, pid):
                 self._add(host, worker, pid)
-            case Died():
+            case Died() | Leaving():
                 host.late.append(message)
                 self._bury(host)
             case Answer(run, found):
@@ -182,8 +180,6 @@ class Hosts(Register):
             case Slow(worker, run, task, place, seconds, stack):
                 if worker in host.workers and host.runs.get(run) == OPEN and run in self._users:
                     self._users[run].slow(host.workers[worker], Running(run, task, place, 0), seconds, stack[:65536])
-            case Leaving():
-                self._lose(host, "has left")
             case Passed():
                 self._pass_on(host, message)
 
@@ -205,10 +201,9 @@ class Hosts(Register):
         if text is None:
             self._open(host, user)
             return
-        host.runs[run] = REFUSED
         error = CodeMismatch(f"{host.name} has other code than this program:\n{text}")
         self._say(host, TurnedAway("CodeMismatch", str(error)))
-        self._refuse([user], error)
+        self._withdraw(host, user, error)
 
     def _pass_on(self, host: Host, message: Passed) -> None:
         reply = unpack_from_worker(message.frames)
@@ -217,7 +212,7 @@ class Hosts(Register):
                 self._caller.log(record)
             case Refused(run=run, reason=reason) if host.runs.get(run) == OPEN and run in self._users:
                 what = f"a worker process on {host.name} could not load the functions of this stage"
-                self._users[run].broken(WorkerError(f"{what}:\n\n{reason}"))
+                self._withdraw(host, self._users[run], WorkerError(f"{what}:\n\n{reason}"))
             case Result():
                 raise ProtocolError("a result by the way of tasks")
 
@@ -266,21 +261,20 @@ class Hosts(Register):
     # Ends -------------------------------------------------------------------------------------------
 
     def _bury(self, host: Host) -> None:
-        """Report deaths, each after the results that were sent before it."""
+        """Report deaths, and that a host leaves, each after the results that were sent before it."""
         while host.late and host.late[0].results <= host.results:
-            died = host.late.pop(0)
-            number = host.workers.pop(died.worker, None)
-            if number is None:
-                raise ProtocolError(f"worker {died.worker} has died, but was not there")
+            last = host.late.pop(0)
+            if isinstance(last, Leaving):
+                self._lose(host, "has left")
+                return
+            if last.worker not in host.workers:
+                raise ProtocolError(f"worker {last.worker} has died, but was not there")
+            death, blame = death_of(last.death, host.name), blame_of(last.blame)
+            number = host.workers.pop(last.worker)
             del self._workers[number]
-            with suppress(TypeError, ValueError):
-                death = death_of(died.death, host.name)
-                blame = None if died.blame is None else Blame(*died.blame)
-                for user in self._opened(host):
-                    user.lost(number, death, blame if user.run == died.run else None, own=died.own)
-                self._count_alone()
-                continue
-            raise ProtocolError("a death that is none")
+            for user in self._opened(host):
+                user.lost(number, death, blame if user.run == last.run else None, own=last.own)
+            self._count_alone()
 
     def _expel(self, host: Host, error: ProtocolError) -> None:
         """End the session of a host that broke the protocol; that counts as its own doing."""

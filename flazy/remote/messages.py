@@ -92,7 +92,9 @@ class Slow:
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """Count on me no longer."""
+    """Count on me no longer; ``results`` so many results were sent before."""
+
+    results: int
 
 
 # Either way -----------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from flazy.errors import NoWorkers, VersionMismatch
-from flazy.remote.host import ASKED, OPEN, Host, User
+from flazy.errors import FlazyError, NoWorkers
+from flazy.remote.host import ASKED, OPEN, REFUSED, Host, User
 from flazy.remote.messages import Envelope, Inquiry, Message, Opened, Over, Passed, pack
 from flazy.transport.codec import Buffer
 from flazy.transport.door import Door
@@ -118,7 +118,16 @@ class Register:
         self._warned_at, self._unsaid = now, 0
         self._caller.warn(text + more)
 
-    def _refuse(self, users: Sequence[User], error: VersionMismatch) -> None:
+    def _withdraw(self, host: Host, user: User, error: FlazyError) -> None:
+        """Let a host work on a run no more, which it cannot."""
+        at_work = host.runs.get(user.run) == OPEN
+        host.runs[user.run] = REFUSED
+        for number in list(host.workers.values()) if at_work else ():
+            user.lost(number, Death(host.spelled(number), "cannot work on this stage"), None, own=False)
+        self._refuse([user], error)
+        self._count_alone()
+
+    def _refuse(self, users: Sequence[User], error: FlazyError) -> None:
         """Tell those who have no worker; the others go on, and the caller is warned."""
         self._last_refusal = str(error)
         self._caller.warn(str(error))

@@ -57,7 +57,7 @@ SAID = {
     Died: st.builds(Died, numbers, rows, numbers, st.none() | rows, st.booleans(), numbers),
     Answer: st.builds(Answer, numbers, st.dictionaries(text, st.none() | text, max_size=3)),
     Slow: st.builds(Slow, numbers, numbers, numbers, st.lists(numbers, max_size=4).map(tuple), seconds, text),
-    Leaving: st.builds(Leaving),
+    Leaving: st.builds(Leaving, numbers),
     Beat: st.builds(Beat, numbers),
     Passed: st.builds(Passed, frames, numbers, numbers, numbers, st.lists(numbers, max_size=3).map(tuple)),
     Welcome: st.builds(Welcome, seconds),
@@ -72,7 +72,7 @@ SAID = {
     Over: st.builds(Over, numbers),
 }
 EXAMPLES = [
-    *[Knock("desk", 4, {"python": "3.11"}), Joined(1, 4711), Leaving(), Beat(7), Stale(), Over(3), Welcome(10.0)],
+    *[Knock("desk", 4, {"python": "3.11"}), Joined(1, 4711), Leaving(4), Beat(7), Stale(), Over(3), Welcome(10.0)],
     *[Died(1, (None, 9, 0.5), 3, (7, (0, 1)), False, 2), Died(1, (11,), 0, None, True, 0), TurnedAway("A", "no")],
     *[Answer(3, {"a": "1", "b": None}), Slow(1, 3, 7, (0, 2), 30.5, "File …"), Inquiry(3, ["a", "b"])],
     *[Passed([b"head", b"body"], 1, 2, 3, (0, 70)), Passed([], 0)],
