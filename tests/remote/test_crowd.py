@@ -28,8 +28,7 @@ def crowd():
     crowd = Crowd(join)
     yield crowd
     crowd.settle()
-    for host in crowd.hosts:
-        host.__exit__()
+    crowd.forget()
 
 
 def test_what_is_done_is_done_at_its_place(crowd):
