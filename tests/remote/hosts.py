@@ -89,13 +89,13 @@ class Host:
         """What it has said so far, on stdout and stderr together."""
         return "\n".join(self.lines)
 
-    def says(self, pattern: str, within_s: float = SECONDS) -> str:
-        """Wait for a line in which a pattern is found, and give it; one that was said before counts."""
+    def says(self, pattern: str, within_s: float = SECONDS, *, times: int = 1) -> str:
+        """Wait for so many lines in which a pattern is found, and give the last; those that were said before count."""
         with self._said:
-            self._said.wait_for(lambda: self._silent or self._line(pattern), within_s)
-            found = self._line(pattern)
-        assert found, f"no line with {pattern!r} in\n{self.output}"
-        return found
+            self._said.wait_for(lambda: self._silent or len(self._found(pattern)) >= times, within_s)
+            found = self._found(pattern)
+        assert len(found) >= times, f"no line with {pattern!r} in\n{self.output}"
+        return found[-1]
 
     def wait(self, code: int = 0, within_s: float = SECONDS) -> None:
         """Wait for its end, by itself, with that exit code."""
@@ -138,8 +138,8 @@ class Host:
         """Give what it leaves: processes that do not end in time, and files."""
         return scripts.remains(self.folder, within_s)
 
-    def _line(self, pattern: str) -> str:
-        return next((line for line in self.lines if re.search(pattern, line)), "")
+    def _found(self, pattern: str) -> list[str]:
+        return [line for line in self.lines if re.search(pattern, line)]
 
     def _read(self) -> None:
         assert self._process.stdout is not None
