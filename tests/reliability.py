@@ -16,17 +16,17 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from tests.faults import Row
 from tests.parallel.compared import put
+from tests.remote.rows import REMOTE
 
 __all__ = ["PAGE", "ROWS", "Row", "outcomes", "table"]
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "reliability.md"
-LATER = "no test yet"
 
 FAULTS = "parallel/test_faults.py"
 LIFETIME = "parallel/test_lifetime.py"
@@ -43,17 +43,6 @@ SABOTAGE = "parallel/test_sabotage.py"
 SKIPS = "parallel/test_on_error.py"
 TIMEOUTS = "parallel/test_timeouts.py"
 UNRULY = "parallel/test_unruly.py"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One fault: what is true then, and the tests that show it, or why there is none."""
-
-    number: int
-    fault: str
-    truth: str
-    tests: tuple[str, ...] = ()
-    left_out: str = ""
 
 
 ROWS = (
@@ -288,7 +277,7 @@ ROWS = (
     Row(38, "ten million tiny samples (300,000 here; all by `python -m tests.chaos.resources tiny`)",
         "all of them, in flat memory", (f"{FLOW}::test_tiny_samples_come_each_once_in_flat_memory",)),
     Row(39, "workers join and leave in the middle of a pass",
-        "every sample comes once", left_out="workers on other machines are not built; for local ones see 14 and 18"),
+        "every sample comes once", ("remote/test_equals_serial.py",)),
     Row(40, "an empty source, one sample and more workers, a window of one, three passes", "exact, no stall", (
         f"{POOLS}[no samples and few]",
         f"{POOLS}[three passes]",
@@ -307,6 +296,7 @@ ROWS = (
         "transport/test_hive.py",
         SABOTAGE,
     )),
+    *REMOTE,
 )  # fmt: skip
 
 
