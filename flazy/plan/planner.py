@@ -86,7 +86,7 @@ def processes_of(physical: Physical) -> int:
     while todo:
         part = todo.pop()
         if isinstance(part, Chain):
-            found += part.where.n if isinstance(part.where, Processes) else 0
+            found += part.where.processes if part.where is not None else 0
             todo.append(part.upstream)
         else:
             todo.extend(part.upstreams)

@@ -104,6 +104,11 @@ class Remote(Where):
         return 0
 
     @property
+    def processes(self) -> int:
+        """Those beside the others."""
+        return self.local
+
+    @property
     def shipped(self) -> tuple[str, ...]:
         """The names of ``ship``."""
         return tuple(map(str, self.ship))

@@ -63,6 +63,11 @@ class Where:
         raise NotImplementedError
 
     @property
+    def processes(self) -> int:
+        """How many of them are processes of this machine."""
+        return 0
+
+    @property
     def samples(self) -> int | None:
         """The window in samples; None where it is given in bytes, or not at all."""
         return None if isinstance(self.window, str) else self.window
@@ -171,6 +176,11 @@ class Processes(Workers):
         self._check_seconds("timeout", or_none="no limit")
         if self.threads is not None:
             object.__setattr__(self, "threads", self._checked_threads(self.threads))
+
+    @property
+    def processes(self) -> int:
+        """All of them."""
+        return self.n
 
     def _checked_threads(self, given: Any) -> int:
         """Check them, and that numpy can be given them."""

@@ -15,7 +15,6 @@ from flazy.errors import ClosedRun, WorkerError
 from flazy.plan.kernel import Op
 from flazy.plan.planner import Chain, Physical
 from flazy.plan.remote import Remote
-from flazy.plan.where import Processes
 
 __all__ = ["Shipped"]
 
@@ -37,7 +36,7 @@ class Shipped:
         for chain in chains:
             if isinstance(chain.where, Remote):
                 self.parcel(chain.ops, chain.where)
-        here = [chain.ops for chain in chains if _has_processes(chain)]
+        here = [chain.ops for chain in chains if chain.where is not None and chain.where.processes]
         if here:
             shipping = importlib.import_module("flazy.plan.shipping")
             pickled = {ops: shipping.dump_ops(ops) for ops in here}
@@ -68,11 +67,6 @@ class Shipped:
         while self._kernels:
             (fleet, _), kernel = self._kernels.popitem()
             fleet.kernels.let_go(kernel)
-
-
-def _has_processes(chain: Chain) -> bool:
-    """Say whether processes of this machine run it."""
-    return isinstance(chain.where, Processes) or (isinstance(chain.where, Remote) and chain.where.local > 0)
 
 
 def _chains(physical: Physical) -> Iterator[Chain]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from flazy import Remote
+from flazy import Dataset, Remote, Threads
 from flazy.errors import InvalidType
 
 
@@ -26,3 +26,10 @@ def test_modules_to_ship_are_kept_by_their_names(given, names):
 def test_what_is_no_module_is_refused(given):
     with pytest.raises(InvalidType, match="give modules or their names"):
         Remote(ship=given)
+
+
+def test_plan_counts_the_processes_beside_those_of_other_machines():
+    mixed = Dataset(range(9)).map(abs, workers=Remote(local=3)).map(abs, workers=2).map(abs, workers=Threads(4))
+
+    assert "5 worker processes" in mixed.explain()
+    assert "no worker processes" in Dataset(range(9)).map(abs, workers=Remote()).explain()
