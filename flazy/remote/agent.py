@@ -34,6 +34,7 @@ from flazy.remote.messages import (
     Stale,
     TurnedAway,
     Welcome,
+    between_beats,
 )  # fmt: skip
 from flazy.remote.relayed import Relayed
 from flazy.remote.reports import Reports
@@ -50,7 +51,6 @@ from flazy.workers.threads import limited
 
 __all__ = ["EXITS", "Outcome", "Settings", "Snapshot", "serve"]
 
-BEAT_SECONDS = 1.0
 PATIENCE_SECONDS = 10.0  # until the trainer has said how long it waits itself
 TRIES = 2  # until a refusal is believed: a trainer that is killed just then looks like one with another key
 FAULTS = 5  # sessions that end with a message that cannot be understood
@@ -212,7 +212,7 @@ class _Agent:
         if self._trainer is not None:
             self._trainer.line.flush()
         if now >= self._next_beat:
-            self._next_beat = now + BEAT_SECONDS
+            self._next_beat = now + between_beats(self._patience)
             self._beat(now)
             self._reports.look()
             self._show(self._snapshot())

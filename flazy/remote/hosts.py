@@ -29,6 +29,7 @@ from flazy.remote.messages import (
     Stale,
     TurnedAway,
     Welcome,
+    between_beats,
     unpack,
 )  # fmt: skip
 from flazy.remote.register import Caller, Register
@@ -43,7 +44,6 @@ from flazy.workers.launch import Running
 
 __all__ = ["Hosts"]
 
-BEAT_SECONDS = 1.0
 AT_ONCE = 64  # results that are taken in before others have their turn
 STUCK_SECONDS = 300.0  # for which nothing comes of the results that a host says it has sent
 MOST_PROCESSES = 4096  # of one host
@@ -102,7 +102,7 @@ class Hosts(Register):
         self._flush()
         now = time.monotonic()
         if now >= self._next_beat:
-            self._next_beat = now + BEAT_SECONDS
+            self._next_beat = now + between_beats(self._heartbeat)
             self._beat(now)
         self._look_at_lonely(now)
 

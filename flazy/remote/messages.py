@@ -26,12 +26,14 @@ from flazy.transport.codec import Buffer, decode, encode
 
 __all__ = [
     "PROTOCOL", "Answer", "Beat", "Died", "Envelope", "Inquiry", "Joined", "Knock", "Leaving", "Opened", "Over",
-    "Passed", "Slow", "Stale", "TurnedAway", "Welcome", "pack", "unpack",
+    "Passed", "Slow", "Stale", "TurnedAway", "Welcome", "between_beats", "pack", "unpack",
 ]  # fmt: skip
 
 PROTOCOL = 1
 MAGIC = 0x7A66  # "fz"
 ENVELOPE = struct.Struct("<HBBQQ")
+BEAT_SECONDS = 1.0  # between two, where nobody is more impatient than
+BEATS = 4  # times so long: one that is late, on a busy machine, is not missed
 TEXT = 1000  # characters of a name or a reason, at most; tracebacks and stacks are cut where they are made
 
 
@@ -105,6 +107,11 @@ class Beat:
     """I am there; a host has ``sent`` so many results by the other way."""
 
     sent: int
+
+
+def between_beats(heartbeat: float) -> float:
+    """Give the seconds from one beat to the next, where so many of silence are taken for a loss."""
+    return min(BEAT_SECONDS, heartbeat / BEATS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from flazy.remote.messages import (
     Stale,
     TurnedAway,
     Welcome,
+    between_beats,
     pack,
     unpack,
 )
@@ -236,3 +237,8 @@ def test_any_frames_are_a_message_or_refused(frames, kind):
             unpack(each, EVERYTHING)
         except ProtocolError:
             continue
+
+
+@pytest.mark.parametrize(("heartbeat", "between"), [(10, 1.0), (4, 1.0), (1, 0.25), (0.2, 0.05)])
+def test_beats_are_so_close_that_one_may_be_late(heartbeat, between):
+    assert between == between_beats(heartbeat)
