@@ -6,8 +6,11 @@ Everything here runs in the hub thread, but for the two queues that the feeder a
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 
@@ -18,6 +21,7 @@ from flazy.core.limits import Limits
 from flazy.errors import ProtocolError
 from flazy.plan.kernel import Op
 from flazy.plan.where import Where
+from flazy.run.distance import Distance
 from flazy.sample import Origin
 from flazy.transport.payload import Payload
 from flazy.transport.wire import Result
@@ -43,6 +47,7 @@ SAMPLES_PER_WORKER = 8 * CHUNK_LARGEST  # so that tiny ones, of which bytes are 
 CHUNK_BYTES = 16 * 2**20  # at most; less where two such tasks a worker would be more than may be under way
 SLOW_SECONDS = 0.05  # a task that takes longer waits for a free worker, not behind another task
 QUEUED_SECONDS = 0.02  # of work at hand in each worker: the hub may wait 5 ms for a consumer that runs pure Python
+WORTH_WAITING = 10  # ways to a worker and back: a task that takes as long waits for a free one all the same
 CHUNK_BEGIN = 16  # so much smaller than what an earlier pass ended with: half a millisecond until the first result
 CHUNK_GROWTH = 8  # at most so much larger than the last, since a first call says little
 
@@ -113,8 +118,9 @@ class Session:
     """
 
     def __init__(
-        self, run: int, where: Where, pool: Pool, ops: tuple[Op, ...], *, ordered: bool, chunk: int = 1
-    ) -> None:
+        self, run: int, where: Where, pool: Pool, ops: tuple[Op, ...], *, ordered: bool, chunk: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         self.run = run
         self.outlet: SimpleQueue[Item] = SimpleQueue()
         self.permits: SimpleQueue[int] = SimpleQueue()  # each for one task of so many samples; 0 is the end
@@ -133,6 +139,8 @@ class Session:
         self._chunk = min(where.chunk or max(1, min(chunk // CHUNK_BEGIN, self._largest)), samples or sys.maxsize)
         self._chunk_bytes = min(CHUNK_BYTES, self._limits.nbytes // (2 * self._n))
         self._slots = 1
+        self._distance = None if where.asked else Distance()  # those of this machine are as near as can be
+        self._clock = clock
         self._known = False  # whether there was a result
         self._owed = 0  # samples of tasks that are not done
         self._weight = 0.0  # bytes that a sample gave of late, with its input
@@ -203,6 +211,8 @@ class Session:
     def lost(self, worker: int, death: Death, blame: Blame | None) -> None:
         """Take in that a worker is gone."""
         self.lost_workers += 1
+        if self._distance is not None:
+            self._distance.lost(worker)
         self._happened(events.Lost(worker, death, blame))
         self._count()
 
@@ -233,6 +243,8 @@ class Session:
             return
         self.worked_ns += result.nanos
         self._known = True
+        if self._distance is not None:
+            self._distance.came(result.worker, result.task, self._clock(), result.nanos / 1e9)
         slots = self._slots
         self._measure(result)
         self._carry_out(commands)
@@ -272,6 +284,8 @@ class Session:
     def _do(self, command: Command) -> None:
         match command:
             case Send() | Grant():
+                if self._distance is not None and isinstance(command, Send):
+                    self._distance.sent(command.worker, command.task, self._clock())
                 self._pool.send(command)
             case Emit(payload=Result() as result):
                 origin = self._under_way[command.task].origin
@@ -343,9 +357,17 @@ class Session:
             self._chunk = int(max(1, min(by_time, by_bytes, self._largest, self._chunk * CHUNK_GROWTH)))
 
     def _pace(self, task_s: float) -> None:
-        """Let so many tasks wait at each worker that it has work at hand for a while."""
-        at_hand = int(min(TASKS_PER_WORKER, max(2, QUEUED_SECONDS / max(task_s, 1e-6))))
-        self._slots = 1 if task_s > SLOW_SECONDS else at_hand
+        """Let so many tasks wait at each worker that it has work at hand for a while, and while the next is coming."""
+        self._slots = slots_for(task_s, self._distance.seconds if self._distance is not None else 0.0)
+
+
+def slots_for(task_s: float, away_s: float) -> int:
+    """Say how many tasks a worker is to hold that take so long, where it takes so long to reach it and hear of it."""
+    if task_s > SLOW_SECONDS:
+        slots = 1 + (math.ceil(away_s / task_s) if task_s < WORTH_WAITING * away_s else 0)
+    else:
+        slots = max(2, int((QUEUED_SECONDS + away_s) / max(task_s, 1e-6)))
+    return min(TASKS_PER_WORKER, slots)
 
 
 def limits_of(where: Where, ops: tuple[Op, ...], n: int) -> Limits:

@@ -3,6 +3,7 @@
 from flazy.core import check
 from flazy.core.events import Send
 from flazy.plan.kernel import Op
+from flazy.plan.remote import Remote
 from flazy.plan.where import Processes
 from flazy.run.session import Session
 from flazy.sample import Origin
@@ -48,11 +49,12 @@ def drained(queue):
 class Bench:
     """One open stage."""
 
-    def __init__(self, n=2, *, ordered=True, flatmap=False, **options):
+    def __init__(self, n=2, *, ordered=True, flatmap=False, remote=False, **options):
         self.pool = FakePool()
-        self.session = Session(
-            1, Processes(n, **options), self.pool, (Op("flatmap" if flatmap else "map", "fn", list),), ordered=ordered
-        )
+        self.now = 0.0
+        where = Remote(**options) if remote else Processes(n, **options)
+        ops = (Op("flatmap" if flatmap else "map", "fn", list),)
+        self.session = Session(1, where, self.pool, ops, ordered=ordered, clock=lambda: self.now)
         self.session.open()
         for worker in range(n):
             self.session.joined(worker)

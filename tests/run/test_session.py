@@ -4,7 +4,7 @@ import pytest
 
 from flazy.core.events import Blame, Grant
 from flazy.plan.where import Processes
-from flazy.run.session import CHUNK_LARGEST, SAMPLES_PER_WORKER, Emitted, Poisoned, Session
+from flazy.run.session import CHUNK_LARGEST, SAMPLES_PER_WORKER, Emitted, Poisoned, Session, slots_for
 from tests.run.bench import MS, Bench, FakePool
 
 
@@ -98,6 +98,26 @@ def test_window_of_one_lets_one_sample_in_at_a_time():
     bench.session.taken(0)
 
     assert ([1], [], [], [1]) == (first, during, emitted, bench.permits())
+
+
+@pytest.mark.parametrize(
+    ("task_ms", "away_ms", "slots"),
+    [(5, 0, 4), (5, 40, 12), (8, 0, 2), (8, 100, 15), (1, 500, 32), (60, 0, 1), (60, 40, 2), (60, 100, 3), (60, 1, 1)],
+)
+def test_far_worker_holds_what_it_does_until_the_next_task_can_be_there(task_ms, away_ms, slots):
+    assert slots == slots_for(task_ms / 1e3, away_ms / 1e3)
+
+
+@pytest.mark.parametrize(("remote", "held"), [(True, 7), (False, 2)])
+def test_workers_that_are_found_to_be_far_are_given_more_at_a_time(remote, held):
+    bench = Bench(1, remote=remote, chunk=1)
+    for _ in range(10):
+        bench.feed()
+    for task in range(3):  # each 10 ms of work, and 50 ms of a way
+        bench.now += 0.06
+        bench.done(task, nanos=10 * MS)
+
+    assert held == len(bench.sent()) - 3
 
 
 def test_chunks_grow_to_about_eight_milliseconds_of_work():
