@@ -56,6 +56,7 @@ TRIES = 2  # until a refusal is believed: a trainer that is killed just then loo
 FAULTS = 5  # sessions that end with a message that cannot be understood
 RETRY_SECONDS = 0.5  # between tries to reach the trainer
 SILENCE = 6  # times its patience, after which a trainer that says nothing is taken for gone: it may be sending much
+LEAST_SILENCE_SECONDS = 60.0  # a debugger may have stopped it; of one whose machine is gone the system tells
 END_SECONDS = 5.0  # for the processes to end
 LINGER_MS = 500  # for the goodbye
 
@@ -304,7 +305,7 @@ class _Agent:
         """Say that we are there; give up a trainer that is not."""
         if self._trainer is not None and self._trainer.session:
             self._tell(Beat(self._reports.results))
-            if now - self._heard > SILENCE * self._patience:
+            if now - self._heard > max(SILENCE * self._patience, LEAST_SILENCE_SECONDS):
                 self._break("the trainer is silent")
         elif self._trainer is not None and now - self._heard > self._patience:
             self._break("nobody answers there")

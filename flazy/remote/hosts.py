@@ -101,9 +101,9 @@ class Hosts(Register):
             self._collect(key, frames)
         self._flush()
         now = time.monotonic()
-        if now >= self._next_beat:
+        if (late := now - self._next_beat) >= 0:
             self._next_beat = now + between_beats(self._heartbeat)
-            self._beat(now)
+            self._beat(now, late)
         self._look_at_lonely(now)
 
     def end(self) -> None:
@@ -286,8 +286,9 @@ class Hosts(Register):
         self._reply(host.routing, Stale())
         self._lose(host, how)
 
-    def _beat(self, now: float) -> None:
+    def _beat(self, now: float, late: float) -> None:
         for host in list(self._by_session.values()):
+            host.heard = min(now, host.heard + late)  # we did not listen: who wakes from a stop finds nobody silent
             stuck = host.claimed > host.results and now - host.moved > STUCK_SECONDS
             if now - host.heard > self._heartbeat:
                 self._part(host, f"was silent for {self._heartbeat:g} s")
