@@ -26,7 +26,7 @@ import cloudpickle
 from flazy.errors import UnserializableFunction
 from flazy.plan.kernel import Op
 
-__all__ = ["LARGE", "Pickled", "dump_ops", "load_ops"]
+__all__ = ["LARGE", "Pickled", "dump_ops", "load_ops", "sending"]
 
 LARGE = 2**20  # bytes from which the memory of a captured array is left out of the stream
 
@@ -69,7 +69,7 @@ def dump_ops(ops: tuple[Op, ...], *, whole: bool = False, by_value: Sequence[str
         aside.append(memory)
         return False
 
-    with _registered(by_value):
+    with sending(by_value):
         try:
             return Pickled(_dumps(ops, stays), aside)
         except Exception as error:
@@ -89,11 +89,11 @@ _registering = threading.RLock()
 
 
 @contextlib.contextmanager
-def _registered(names: Iterable[str]) -> Iterator[None]:
+def sending(names: Iterable[str]) -> Iterator[None]:
     """Have modules pickled by value for a while; those that the user has registered stay so."""
     with _registering:
         before = cloudpickle.list_registry_pickle_by_value()
-        ours = [sys.modules[name] for name in names if name not in before]
+        ours = [sys.modules[name] for name in names if name in sys.modules and name not in before]
         try:
             for module in ours:
                 cloudpickle.register_pickle_by_value(module)

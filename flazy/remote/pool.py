@@ -10,6 +10,7 @@ from typing import Any
 from flazy.core.events import Blame, Grant, Send
 from flazy.dtypes import is_extended
 from flazy.plan.remote import Remote
+from flazy.plan.shipping import sending
 from flazy.remote.host import Terms
 from flazy.remote.hosts import Hosts
 from flazy.remote.parcel import Parcel
@@ -202,14 +203,15 @@ class RemotePool:
         return self._intake.keep(value) if self._local is None else self._local.keep(value)
 
     def pack(self, values: Sequence[object]) -> Payload:
-        """Encode a copy of the inputs."""
-        if self._local is not None:
-            return self._local.pack(values)
-        try:
-            return self._intake.packed(arranged(values))
-        except Unencodable:
-            Encoded.of(values)  # says which it is
-            raise
+        """Encode a copy of the inputs; where functions went by value, so do the classes of samples beside them."""
+        with sending(self._guests.parcel.sent):
+            if self._local is not None:
+                return self._local.pack(values)
+            try:
+                return self._intake.packed(arranged(values))
+            except Unencodable:
+                Encoded.of(values)  # says which it is
+                raise
 
     def name(self, worker: int) -> str:
         """Spell a worker."""

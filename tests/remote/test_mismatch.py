@@ -15,7 +15,14 @@ pytestmark = [
     pytest.mark.skipif(find_spec(PROGRAM[-1]) is None, reason="there is no flazy-worker"),
 ]
 
-HERE = "def fn(x):\n    return x + 1\n"
+HERE = """
+class Held:
+    def __init__(self, x):
+        self.x = x
+
+def fn(x):
+    return (x.x if isinstance(x, Held) else x) + 1
+"""
 THERE = "import pathlib\npathlib.Path({loaded!r}).touch()\ndef fn(x):\n    return x + 2\n"
 
 
@@ -57,7 +64,8 @@ def test_edited_and_missing_modules_are_told_before_anything_is_loaded(remote, h
 def test_what_is_shipped_runs_as_it_is_here(remote, hosts, sides):
     (twofold, lonely), there, loaded = sides
     shipping = Remote(remote.listen, join_file=remote.join_file, join_timeout=30, ship=[twofold, "lonely"])
-    with Dataset(range(4)).map(twofold.fn, workers=shipping).map(lonely.fn, workers=shipping).open() as run:
+    samples = [0, 1, twofold.Held(2), 3]  # whose class comes by value, too, and is the one that the function knows
+    with Dataset(samples).map(twofold.fn, workers=shipping).map(lonely.fn, workers=shipping).open() as run:
         hosts.start(remote, **path(there))
 
         assert [2, 3, 4, 5] == list(run)
