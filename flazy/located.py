@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flazy.errors import SampleError, SourceError
+from flazy.errors import FlazyError, SampleError, SourceError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -235,7 +235,8 @@ def _message(error: BaseException) -> str:
 
 
 def _traceback(error: BaseException) -> str:
-    trace = _users(error.__traceback__)
+    # Where no code of the user ran, our own lines help with a fault of ours, and not with what one of our errors says.
+    trace = _users(error.__traceback__) or (None if isinstance(error, FlazyError) else error.__traceback__)
     try:
         text = "".join(traceback.format_exception(type(error), error, trace))
     except BaseException as second:  # noqa: BLE001 - as above: __cause__ chains and notes are user code too
@@ -246,10 +247,9 @@ def _traceback(error: BaseException) -> str:
 
 def _users(trace: TracebackType | None) -> TracebackType | None:
     """Leave out our own frames on the way to the user's code."""
-    first = trace
-    while first is not None:
-        name = first.tb_frame.f_code.co_filename
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
         if name != GENERATED and not name.startswith(OURS):
-            return first
-        first = first.tb_next
-    return trace
+            return trace
+        trace = trace.tb_next
+    return None

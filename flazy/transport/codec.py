@@ -41,6 +41,8 @@ NOT_PICKLED = (
     "text, lists, tuples or dicts of these, or say Remote(..., allow_pickle=True) if you trust that machine"
 )
 
+MISSING = "install what it needs, or send arrays, numbers, text, and lists, tuples and dicts of these instead"
+
 # numpy loads this module when it is first named; until then cloudpickle would make a copy of its classes.
 LOADED = (np.rec,)
 
@@ -128,6 +130,8 @@ def decode(frames: Sequence[Buffer], *, pickle: bool = True) -> list[object]:
         return Reader(deque(rest), _unpickled if pickle else _not_unpickled).read(skeleton)
     except ProtocolError:
         raise
+    except ImportError as error:  # only what was pickled needs modules; the traceback would tell of us alone
+        raise ProtocolError(f"a sample cannot be read here ({error}): {MISSING}") from None
     except Exception as error:  # msgpack and numpy raise at least nine types for bytes that are wrong
         raise ProtocolError(f"a message that cannot be read: {type(error).__name__}: {error}") from error
 

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -187,6 +189,20 @@ def test_functions_that_cannot_be_loaded_are_refused_with_the_traceback():
     assert isinstance(refused, Refused)
     assert "no module of that name" in refused.reason
     assert "in load" in refused.reason
+
+
+def test_inputs_whose_module_is_missing_say_so_without_lines_of_ours(monkeypatch):
+    module = types.ModuleType("only_the_driver_has_it")
+    module.Held = type("Held", (), {"__module__": module.__name__})
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    held = task(0, module.Held())
+    monkeypatch.delitem(sys.modules, module.__name__)
+    (result,) = serve([op("map", abs)], held).results
+    _origins, failure, _values = opened(result)
+    text = "a sample cannot be read here (No module named 'only_the_driver_has_it'): install what it needs"
+
+    assert text in failure[4]
+    assert failure[5].startswith("flazy.errors.ProtocolError: ")
 
 
 def test_task_of_an_unknown_run_is_left_alone():
