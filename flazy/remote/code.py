@@ -165,6 +165,8 @@ def compared(
     todo = f"Install the same version on {called[1]} as on {called[0]}"
     if own:
         todo += f", or have the code sent along: Remote(..., ship={own})"
+        if not named:
+            todo += ". Import what is sent at the top of the file, not inside a function"
     if named:
         todo += (
             f". The code of {', '.join(named)} is sent, but that does not help a function which imports it when it is "

@@ -286,7 +286,7 @@ def test_edited_and_missing_modules_of_another_path_are_told(project, tmp_path_f
     assert [["module", "trainer", "spare"], "pack", "pack.inner", "single"] == [rows[0], *[row[0] for row in rows[1:4]]]
     assert "missing" == rows[3][-1]
     assert ["pack", "5", "3"] == [rows[1][0], rows[1][1], rows[1][6]]
-    assert "on spare as on trainer, or have the code sent along: Remote(..., ship=['pack', 'single'])." in text
+    assert "on spare as on trainer, or have the code sent along: Remote(..., ship=['pack', 'single']). Import" in text
 
 
 LOCAL = "local; file 1; package 2; 3 files, 4 bytes"
