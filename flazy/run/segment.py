@@ -172,6 +172,7 @@ class SegmentStage(Stage):
         session, core = self._session, self._session.core
         return Counts(
             workers=0 if self.closed else len(core.workers),
+            most_workers=session.most_workers,
             samples_in=session.samples_in,
             samples_done=session.samples_done,
             samples_out=self._given + (self._count - self._left.__length_hint__()),  # type: ignore[attr-defined]

@@ -126,6 +126,7 @@ class Session:
         self.permits: SimpleQueue[int] = SimpleQueue()  # each for one task of so many samples; 0 is the end
         self.worked_ns = 0
         self.lost_workers = 0
+        self.most_workers = 0  # at once
         self.samples_in = 0
         self.samples_done = 0
         self.at_hand = False
@@ -261,6 +262,7 @@ class Session:
     def _count(self) -> None:
         """Let as much be under way as suits the workers that are there, where nobody knows how many there will be."""
         n = max(1, len(self._core.workers))
+        self.most_workers = max(self.most_workers, n)
         if self._where.asked or n == self._n:
             return
         self._n = n

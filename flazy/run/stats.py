@@ -61,10 +61,12 @@ class Counts(NamedTuple):
     lost_workers: int = 0
     redispatched: int = 0
     dropped: int = 0
+    most_workers: int = 0
 
     def plus(self, other: Counts) -> Counts:
-        """Add those of another repetition."""
-        return Counts._make(mine + theirs for mine, theirs in zip(self, other, strict=True))
+        """Add those of another repetition, which had its workers at another time."""
+        added = Counts._make(mine + theirs for mine, theirs in zip(self, other, strict=True))
+        return added._replace(most_workers=max(self.most_workers, other.most_workers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +141,7 @@ class SegmentStats(StageStats):
     workers
         Workers that are ready, or were when the last task was done; 0 once the stage is closed.
     workers_asked
-        As many as it should have.
+        As many as it should have; of those that come and go, the most that there were at once.
     samples_in, samples_done, samples_out
         Samples read from upstream, those of tasks that are done, and samples handed on.
     worked_s

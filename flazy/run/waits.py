@@ -202,14 +202,15 @@ class Edge:
         if not isinstance(part, Chain):
             return StageStats(name=step(part.node), wait=waited, feed=feed)
         assert part.where is not None
-        counts = self._counts()
+        counts = self._counts()._asdict()
+        most = counts.pop("most_workers")
         return SegmentStats(
             name=" > ".join(op.name for op in part.ops),
             wait=waited,
             feed=feed,
-            workers_asked=part.where.asked or counts.workers,
+            workers_asked=part.where.asked or most,
             early_s=self._early_s,
-            **counts._asdict(),
+            **counts,
         )
 
     def _counts(self) -> Counts:

@@ -73,9 +73,9 @@ def test_own_time_is_unknown_where_samples_are_not_timed():
 
 
 def test_repetitions_add_up():
-    one, other = Counts(2, 10, 9, 8, 1.5, 1, 2, 3), Counts(0, 1, 1, 1, 0.25, 0, 1, 0)
+    one, other = Counts(2, 10, 9, 8, 1.5, 1, 2, 3, 2), Counts(0, 1, 1, 1, 0.25, 0, 1, 0, 3)
 
-    assert Counts(2, 11, 10, 9, 1.75, 1, 3, 3) == one.plus(other)
+    assert Counts(2, 11, 10, 9, 1.75, 1, 3, 3, 3) == one.plus(other)
 
 
 def test_segments_are_listed_upstream_first():
