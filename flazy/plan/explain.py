@@ -5,7 +5,7 @@ from __future__ import annotations
 from flazy.plan import nodes
 from flazy.plan.batching import BucketBatch, Pack, Window
 from flazy.plan.nodes import Node, RecordNode, spine_of
-from flazy.plan.planner import Chain, Physical, Step, plan, processes_of
+from flazy.plan.planner import Chain, Physical, Step, chains_of, plan, processes_of
 from flazy.plan.ranks import rank_of
 from flazy.plan.remote import Remote
 from flazy.plan.where import Processes
@@ -22,9 +22,16 @@ def spell(root: Node) -> str:
 def explain(root: Node) -> str:
     """Draw both plans, upstream first."""
     physical = plan(root)
-    count = processes_of(physical)
-    started = f"{count} worker process{'es' if count != 1 else ''}" if count else "no worker processes"
+    started = _started(physical)
     return "\n".join(["Logical plan", *_logical(root, 1), f"Physical plan ({started})", *_physical(physical, 1)])
+
+
+def _started(physical: Physical) -> str:
+    """Say who will work."""
+    count = processes_of(physical)
+    own = [f"{count} worker process{'es' if count != 1 else ''}"] * bool(count)
+    others = ["workers of other machines"] * any(isinstance(chain.where, Remote) for chain in chains_of(physical))
+    return " and ".join([*own, *others]) or "no worker processes"
 
 
 def _start(node: Node) -> str:

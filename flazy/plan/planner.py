@@ -21,7 +21,7 @@ from flazy.plan.remote import Remote
 from flazy.plan.shards import behind_batch
 from flazy.plan.where import Processes, Where
 
-__all__ = ["Asked", "Chain", "Physical", "Step", "plan", "processes_of"]
+__all__ = ["Asked", "Chain", "Physical", "Step", "chains_of", "plan", "processes_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +80,20 @@ def plan(root: Node, *, first_ordinal: int = 0, asked: Asked = Asked()) -> Physi
 
 
 def processes_of(physical: Physical) -> int:
-    """Count the worker processes that a plan starts."""
-    found = 0
+    """Count the worker processes that a plan starts on this machine."""
+    return sum(chain.where.processes for chain in chains_of(physical) if chain.where is not None)
+
+
+def chains_of(physical: Physical) -> Iterator[Chain]:
+    """Give the chains of a plan."""
     todo = [physical]
     while todo:
         part = todo.pop()
         if isinstance(part, Chain):
-            found += part.where.processes if part.where is not None else 0
+            yield part
             todo.append(part.upstream)
         else:
             todo.extend(part.upstreams)
-    return found
 
 
 def _plan(root: Node, ordinals: Iterator[int], asked: Asked) -> Physical:

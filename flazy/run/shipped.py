@@ -8,12 +8,11 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from flazy.errors import ClosedRun, WorkerError
 from flazy.plan.kernel import Op
-from flazy.plan.planner import Chain, Physical
+from flazy.plan.planner import Physical, chains_of
 from flazy.plan.remote import Remote
 
 __all__ = ["Shipped"]
@@ -32,7 +31,7 @@ class Shipped:
         self._kernels: dict[tuple[Any, tuple[Op, ...]], Any] = {}  # by fleet and chain
         self._parcels: dict[tuple[tuple[Op, ...], tuple[str, ...]], Any] = {}  # by chain, and what goes with it
         self._closed = False
-        chains = list(_chains(physical))
+        chains = list(chains_of(physical))
         for chain in chains:
             if isinstance(chain.where, Remote):
                 self.parcel(chain.ops, chain.where)
@@ -67,18 +66,6 @@ class Shipped:
         while self._kernels:
             (fleet, _), kernel = self._kernels.popitem()
             fleet.kernels.let_go(kernel)
-
-
-def _chains(physical: Physical) -> Iterator[Chain]:
-    """Give the chains of a plan."""
-    todo = [physical]
-    while todo:
-        part = todo.pop()
-        if isinstance(part, Chain):
-            yield part
-            todo.append(part.upstream)
-        else:
-            todo.extend(part.upstreams)
 
 
 def _runtime() -> Any:

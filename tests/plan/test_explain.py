@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flazy import Dataset, Processes, Threads
+from flazy import Dataset, Processes, Remote, Threads
 
 
 def augment(x):
@@ -123,6 +123,15 @@ Physical plan (2 worker processes)
 )
 def test_explain_says_who_makes_a_batch(made, expected):
     assert f"  caller: {expected}" == made(Dataset(range(9))).explain().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("local", "said"), [(0, "workers of other machines"), (1, "1 worker process and workers of other machines")]
+)
+def test_explain_tells_of_other_machines(local, said):
+    dataset = Dataset(range(9)).map(abs, workers=Remote("tcp://0.0.0.0:0", local=local))
+
+    assert f"Physical plan ({said})" in dataset.explain().splitlines()
 
 
 def test_explain_draws_joins_with_their_branches():
