@@ -6,6 +6,7 @@ costs nobody else anything; a message of a session that is over is counted and d
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -47,6 +48,7 @@ __all__ = ["Hosts"]
 AT_ONCE = 64  # results that are taken in before others have their turn
 STUCK_SECONDS = 300.0  # for which nothing comes of the results that a host says it has sent
 MOST_PROCESSES = 4096  # of one host
+TRAINER = "the trainer"  # in what is read on both sides
 LINGER_MS = 300  # for a host that is slow to hear that the trainer ends
 
 
@@ -153,9 +155,10 @@ class Hosts(Register):
 
     def _let_in(self, routing: bytes, key: bytes, knock: Knock) -> None:
         name = versions.plain(knock.name) or "a machine without a name"
-        if (text := versions.differences(self._about, knock.about)) is not None:
-            self._reply(routing, TurnedAway("VersionMismatch", text))
-            self._refuse(list(self._users.values()), VersionMismatch(f"{name} cannot work for this program:\n{text}"))
+        if (text := versions.differences(self._about, knock.about, called=(TRAINER, name))) is not None:
+            error = VersionMismatch(f"{name} cannot work for this program:\n{text}")
+            self._reply(routing, TurnedAway("VersionMismatch", str(error)))
+            self._refuse(list(self._users.values()), error)
             return
         if not 0 < knock.processes <= MOST_PROCESSES:
             raise ProtocolError(f"a host of {knock.processes} processes")
@@ -163,6 +166,7 @@ class Hosts(Register):
         host = Host(number_of_session(), routing, key, name, knock.processes, heard=now, moved=now)
         self._by_routing[routing] = self._by_session[host.session] = host
         self._say(host, Welcome(self._heartbeat))
+        self._caller.log({"name": "flazy", "levelno": logging.INFO, "levelname": "INFO", "msg": _joined(host)})
         for user in list(self._users.values()):
             self._ask(host, user)
 
@@ -196,7 +200,7 @@ class Hosts(Register):
         user = self._users.get(run)
         if user is None or host.runs.get(run) != ASKED:
             return
-        sides = "this machine", host.name
+        sides = TRAINER, host.name
         text = code.compared(user.parcel.modules, found, sent=user.parcel.sent, called=sides)
         if text is None:
             self._open(host, user)
@@ -299,3 +303,7 @@ class Hosts(Register):
                 self._part(host, "has sent results that do not come through")
             else:
                 self._say(host, Beat(0))
+
+
+def _joined(host: Host) -> str:
+    return f"{host.name} works for this program, with {host.processes} process{'' if host.processes == 1 else 'es'}"

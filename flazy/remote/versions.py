@@ -125,7 +125,8 @@ def sides(here: str, there: str, called: tuple[str, str] = SIDES) -> tuple[str, 
     hosts = plain(here), plain(there)
     if not all(hosts) or hosts[0] == hosts[1]:
         return called
-    return f"{called[0]} ({hosts[0]})", f"{called[1]} ({hosts[1]})"
+    words = [word if word == host else f"{word} ({host})" for word, host in zip(called, hosts, strict=True)]
+    return words[0], words[1]
 
 
 def table(rows: list[tuple[str, ...]]) -> list[str]:

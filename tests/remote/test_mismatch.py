@@ -54,7 +54,7 @@ def test_edited_and_missing_modules_are_told_before_anything_is_loaded(remote, h
     text = str(caught.value)
     _, head, first, second, _ = [line.split() for line in text.splitlines()]
 
-    assert ["module", "this", "machine", "spare"] == head
+    assert ["module", "the", "trainer", "spare"] == head
     assert [["lonely", True], ["twofold", False]] == [[row[0], row[-1] == "missing"] for row in (first, second)]
     assert "Remote(..., ship=['lonely', 'twofold'])" in text
     assert "Remote(..., ship=['lonely', 'twofold'])" in host.output
