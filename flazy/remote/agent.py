@@ -70,10 +70,14 @@ EXITS: Final[dict[int, str]] = {
 }
 TURNED_AWAY = {"VersionMismatch": 4, "CodeMismatch": 4, "AuthenticationError": 2}
 
-WRONG_TRAINER = "the trainer's key does not match the join code: the code is of another run, or of another program"
+NOBODY = "nobody answers there"
+WRONG_TRAINER = (
+    "the trainer's key does not match the join code, which is of another run, or of another program: take the line "
+    "that the trainer shows now"
+)
 KEY_REFUSED = (
     "the trainer does not accept this key: the join code is of an earlier run, or the key of this machine is not in "
-    "the trainer's authorized_workers"
+    "the trainer's authorized_workers (flazy-worker keygen prints it)"
 )
 
 log = logging.getLogger("flazy")
@@ -171,7 +175,11 @@ class _Agent:
 
     def leave(self, *_signal: object) -> None:
         """End soon; a signal handler."""
-        self._mailbox.post(lambda: self._end(0, "told to leave; the samples under way here are sent to others"))
+        self._mailbox.post(self._leave)
+
+    def _leave(self) -> None:
+        others = "; the samples under way here are sent to others" if self._relayed.stages else ""
+        self._end(0, f"told to leave{others}")
 
     def run(self) -> Outcome:
         """Work."""
@@ -203,7 +211,10 @@ class _Agent:
         if self._trainer is not None:
             try:
                 self._hear()  # first: its last word may have come before the end of the connection
-                while self._trainer is not None and (event := next(self._trainer.events(), None)) is not None:
+                # After that word the end of the connection is no news.
+                while self._trainer is not None and self._outcome is None:
+                    if (event := next(self._trainer.events(), None)) is None:
+                        break
                     self._happened(event)
             except ProtocolError as error:
                 self._faults += 1
@@ -235,7 +246,7 @@ class _Agent:
             case LineEvent.KEY_REFUSED:
                 self._refused(KEY_REFUSED)
             case LineEvent.NO_ANSWER:
-                self._break("nobody answers there")
+                self._break(NOBODY)
             case LineEvent.BROKEN:
                 self._break("the connection broke")
 
@@ -308,10 +319,18 @@ class _Agent:
             if now - self._heard > max(SILENCE * self._patience, LEAST_SILENCE_SECONDS):
                 self._break("the trainer is silent")
         elif self._trainer is not None and now - self._heard > self._patience:
-            self._break("nobody answers there")
+            self._break(NOBODY)
         apart = self._apart_since is not None and now - self._apart_since > 0.8 * self._patience
         if apart and not self._settings.keep:
-            self._end(3, f"{self._where} is gone, or cannot be reached: {self._why or 'nobody answers there'}")
+            self._end(3, f"{self._where} is gone: {self._why}" if self._started else self._unreached())
+
+    def _unreached(self) -> str:
+        code = self._code
+        return (
+            f"{self._where} cannot be reached from here: {self._why or NOBODY}. Is the program running, are its ports "
+            f"{code.port} and {code.results_port} open for this machine, and is {code.host} the way to it from here "
+            "(--trainer names another)?"
+        )
 
     def _break(self, why: str) -> None:
         """End the session, and begin another soon."""

@@ -217,6 +217,7 @@ def test_join_file_is_waited_for_and_a_trainer_that_is_not_there_told(tmp_path, 
     assert (GONE, "") == (running.returncode, out)
     assert waiting.endswith(f"waiting for a trainer to write {file}\n")
     assert f"connecting (127.0.0.1:{nobody.port})\n" in rest
+    assert f"are its ports {nobody.port} and {nobody.results_port} open for this machine" in rest
     assert "Traceback" not in rest
     assert nobody.secret.decode() not in rest
 
