@@ -14,6 +14,7 @@ from flazy.plan.where import Where
 __all__ = ["Remote"]
 
 COMPRESSIONS = ("lz4",)
+SHORTEST_HEARTBEAT_S = 2
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -46,7 +47,7 @@ class Remote(Where):
     join_timeout
         Seconds without any worker after which `NoWorkers` is raised; at the start, and whenever all have gone.
     heartbeat
-        Seconds of silence after which a machine counts as lost.
+        Seconds of silence after which a machine counts as lost, at least 2.
     authorized_workers
         A file with the public keys of the machines that may work for us, one a line, as ``flazy-worker keygen`` prints
         them; for keys that last. ``None``: there is one new key for each run, and it is in the line that is shown.
@@ -92,6 +93,11 @@ class Remote(Where):
         self._check_seconds("timeout", or_none="no limit")
         self._check_seconds("join_timeout")
         self._check_seconds("heartbeat")
+        if self.heartbeat < SHORTEST_HEARTBEAT_S:
+            raise InvalidArgument(
+                f"heartbeat={self.heartbeat!r} of Remote must be at least {SHORTEST_HEARTBEAT_S}: machines say once a "
+                "second that they are there"
+            )
         if self.compression not in (None, *COMPRESSIONS):
             raise InvalidArgument(f"compression={self.compression!r} of Remote: there is {', '.join(COMPRESSIONS)}")
         if self.key is not None and self.authorized_workers is None:

@@ -26,6 +26,14 @@ FOREIGN = {
 }
 ANSWERS = {
     ("Threads", "timeout"): "nobody can end a thread that hangs; Processes(n, timeout=…) can",
+    **dict.fromkeys(
+        [("Remote", name) for name in ["n", "num_workers", "workers", "processes", "max_workers", "n_jobs"]],
+        "how many is said where they are started, by flazy-worker --processes; local=n has n beside them here",
+    ),
+    **dict.fromkeys(
+        [("Remote", name) for name in ["port", "address", "bind", "url"]],
+        "address and port are the first one, e.g. Remote('tcp://0.0.0.0:5555')",
+    ),
     ("Threads", "threads"): "numeric libraries have the threads that they have in your process",
 }
 
@@ -254,10 +262,9 @@ def where_of(workers: int | Where | None) -> Where | None:
     try:
         n = operator.index(workers)
     except TypeError:
-        raise InvalidType(
-            f"workers={workers!r}: give a number of processes (0 or None: none), Processes(n, …), "
-            "Threads(n) or Remote(…)"
-        ) from None
+        kinds = "give a number of processes (0 or None: none), Processes(n, …), Threads(n) or Remote(…)"
+        answer = f"say Remote({workers!r})" if str(workers).startswith("tcp://") else kinds
+        raise InvalidType(f"workers={workers!r}: {answer}") from None
     if isinstance(workers, bool):
         raise InvalidType(f"workers={workers}: give a number of processes, e.g. workers=4")
     if n < 0:

@@ -138,7 +138,7 @@ def open_entrance(
     door = Door(address, keys, is_allowed, heartbeat=where.heartbeat)
     try:
         code = JoinCode(_seen_from_outside(where.host or address.host), *door.ports, keys.public, secret)
-        told = _Told(code, where.join_file, os.path.join(folder, "join"))  # noqa: PTH118 - as above
+        told = _Told(code, where, os.path.join(folder, "join"))  # noqa: PTH118 - as above
         hosts = Hosts(door, caller, told.how, heartbeat=where.heartbeat, is_allowed=is_allowed, room=room)
         return Entrance(where.listen, hosts, settled_of(where), told.written)
     except BaseException:
@@ -160,7 +160,10 @@ def _keys_of(where: Remote) -> tuple[KeyPair, bytes | None, Callable[[bytes], bo
             f"authorized_workers= needs a key of this machine that lasts, and there is none at {os.fspath(path)}; "
             "make it with: flazy-worker keygen --trainer"
         ) from error
-    return keys, None, _Listed(AuthorizedWorkers(_at_home(where.authorized_workers)))
+    listed = AuthorizedWorkers(_at_home(where.authorized_workers))
+    if not len(listed):
+        log.warning("nobody can join: there is no key in %s; flazy-worker keygen prints the lines for it", listed.path)
+    return keys, None, _Listed(listed)
 
 
 def _at_home(path: str | os.PathLike[str]) -> str:
@@ -186,8 +189,8 @@ class _Listed:
 class _Told:
     """The line that starts a worker, shown or written."""
 
-    def __init__(self, code: JoinCode, join_file: str | os.PathLike[str] | None, path: str) -> None:
-        text = line(code)
+    def __init__(self, code: JoinCode, where: Remote, path: str) -> None:
+        text, join_file = line(code), where.join_file
         self.written: list[str] = []
         if join_file is not None:
             path = _at_home(join_file)
@@ -196,18 +199,23 @@ class _Told:
         else:
             self.how = f"Start one on another machine by the line that stands in {path} (it holds a key)"
         if code.secret is not None or join_file is not None:
-            _write(path, text)
+            try:
+                _write(path, text)
+            except OSError as error:
+                raise InvalidArgument(f"the join file {path} cannot be written: {error.strerror}") from error
             self.written.append(path)
-        _announce(text if join_file is None and _is_terminal() else None, self.how)
+        state = "takes workers of other machines" if where.local else "waits for workers of other machines"
+        _announce(text if join_file is None and _is_terminal() else None, state, self.how)
 
 
-def _announce(text: str | None, how: str) -> None:
+def _announce(text: str | None, state: str, how: str) -> None:
     """Show the line on a terminal, and nowhere else: there is a key in it."""
-    log.warning("this program waits for workers of other machines. %s", how)
+    # A warning, since without a person who does something nothing goes on, and who shows no less is to see it as well.
+    log.warning("this program %s. %s", state, how)
     if text is not None:
         said = f"flazy: to lend this program the cores of another machine, paste there:\n  {text}\n"
     elif not logging.getLogger().handlers:  # nobody would see the record
-        said = f"flazy: this program waits for workers of other machines. {how}\n"
+        said = f"flazy: this program {state}. {how}\n"
     else:
         return
     with contextlib.suppress(OSError, ValueError, AttributeError):  # the caller's stream is closed, or None

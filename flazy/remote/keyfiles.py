@@ -179,6 +179,10 @@ class AuthorizedWorkers:
         self._seen: tuple[int, ...] | None = None
         self._refresh()
 
+    def __len__(self) -> int:
+        """Count the keys, as they were when last read."""
+        return len(self._names)
+
     def allows(self, public: bytes) -> bool:
         """Say whether a key (z85) is listed now; raises as the constructor does."""
         self._refresh()

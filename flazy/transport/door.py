@@ -274,7 +274,8 @@ def _bind(bound: zmq.Socket[bytes], host: str, port: int) -> int:
     except zmq.ZMQError as error:
         if error.errno in (errno.EADDRNOTAVAIL, errno.ENODEV, errno.EINVAL):
             raise InvalidArgument(f"{host} is no address of this machine to listen on; {curve.EXAMPLE}") from error
-        why = "another program listens there" if error.errno == errno.EADDRINUSE else f"{error.strerror}"
+        taken = "another program listens there, or another Remote of this one, each of which has two ports"
+        why = taken if error.errno == errno.EADDRINUSE else f"{error.strerror}"
         failed = ResourceError(
             f"{to} cannot be listened on: {why}; take another port, e.g. {_another(port)}, or 0 for any that is free"
         )

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from flazy import Dataset, Processes, Threads
+from flazy import Dataset, Processes, Remote, Threads
 from flazy.errors import InvalidArgument, InvalidType
 from flazy.plan.where import where_of
 
@@ -133,12 +133,24 @@ def test_stream_verbs_take_no_workers(verb):
         (Processes, "prefetch_factor", "window="),
         (Threads, "timeout", r"Processes\(n, timeout=…\) can"),
         (Threads, "chunksize", "chunk="),
+        (Remote, "workers", "flazy-worker --processes"),
+        (Remote, "port", r"Remote\('tcp://0.0.0.0:5555'\)"),
         (Threads, "colour", "it has n, window, chunk"),
     ],
 )
 def test_keyword_that_there_is_not_is_answered_with_ours(kind, keyword, said):
     with pytest.raises(InvalidType, match=f"{kind.__name__} has no '{keyword}': .*{said}"):
         kind(2, **{keyword: 3})
+
+
+def test_address_alone_is_answered_with_what_listens_there():
+    with pytest.raises(InvalidType, match=r"workers='tcp://0.0.0.0:5555': say Remote\('tcp://0.0.0.0:5555'\)"):
+        Dataset([1]).map(print, workers="tcp://0.0.0.0:5555")
+
+
+def test_machines_have_time_to_say_that_they_are_there():
+    with pytest.raises(InvalidArgument, match="heartbeat=1 of Remote must be at least 2"):
+        Remote("tcp://0.0.0.0:5555", heartbeat=1)
 
 
 def test_it_can_be_copied_and_sent():

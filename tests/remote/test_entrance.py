@@ -1,5 +1,11 @@
-"""Where a program finds the keys that last."""
+"""Where a program finds the keys that last, and what is said of files that are not as they should be."""
 
+import logging
+
+import pytest
+
+from flazy import Dataset
+from flazy.errors import InvalidArgument
 from flazy.plan.remote import Remote
 from flazy.remote.entrance import _keys_of
 from flazy.remote.keyfiles import keygen, public_line
@@ -16,3 +22,19 @@ def test_files_of_keys_may_be_named_from_home(tmp_path, monkeypatch):
 
     assert (made, None) == (keys, secret)
     assert [True, False] == [is_allowed(listed.public), is_allowed(made.public)]
+
+
+def test_list_of_nobody_is_told(tmp_path, caplog):
+    keygen(tmp_path / "own.key")
+    (tmp_path / "list").write_text("# to be filled\n")
+    (tmp_path / "list").chmod(0o600)
+    with caplog.at_level(logging.WARNING, "flazy"):
+        _keys_of(Remote("tcp://127.0.0.1:0", authorized_workers=tmp_path / "list", key=tmp_path / "own.key"))
+
+    assert f"nobody can join: there is no key in {tmp_path / 'list'}" in caplog.text
+
+
+def test_join_file_that_cannot_be_written_is_named(tmp_path):
+    remote = Remote("tcp://127.0.0.1:0", join_file=tmp_path / "nowhere" / "join")
+    with pytest.raises(InvalidArgument, match=r"the join file .*/nowhere/join cannot be written: No such file"):
+        Dataset([1]).map(abs, workers=remote).list()
