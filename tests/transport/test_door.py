@@ -82,6 +82,15 @@ def test_host_that_talks_without_end_keeps_nobody_waiting(entry, monkeypatch):
     assert max(taken) <= 2
 
 
+def test_results_have_threads_of_their_own_and_so_have_tasks():
+    entry = Entry(threads=3)
+    _, *ports = entry.door.sockets()
+    control, results = [each.getsockopt(zmq.AFFINITY) for each in ports]
+    entry.close()
+
+    assert (0b000111, 0b111000) == (control, results)
+
+
 def test_order_is_kept(entry):
     line = entry.connected()
     for number in range(200):
