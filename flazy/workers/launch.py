@@ -23,7 +23,7 @@ from flazy.workers.deaths import OWN_SIGNALS
 from flazy.workers.remains import signal_group
 from flazy.workers.threads import ONE_EACH
 
-__all__ = ["ROOT", "UNKNOWN", "Process", "Running", "Worker", "interpreter"]
+__all__ = ["ROOT", "UNKNOWN", "Process", "Running", "Worker", "interpreter", "running_in"]
 
 ROOT = str(pathlib.Path(errors.__file__).parent.parent)
 START = "import sys; sys.path.insert(0, sys.argv[1]); from flazy.workers.process import main; main(sys.argv[2])"
@@ -99,16 +99,7 @@ class Worker:
 
     def running(self, noted: bytes | None = None) -> Running | None:
         """Say what it runs, or ran when its record was as ``noted``, if anything; readable after its death."""
-        numbers = struct.unpack_from(f"{RECORD}q", self.noted() if noted is None else noted)
-        run, task, index = numbers[: INDEX + 1]
-        if task < 0 or run <= 0:
-            return None
-        if index == UNKNOWN_INDEX or numbers[OP] == OUTSIDE:
-            return Running(run, task, () if index == UNKNOWN_INDEX else (max(index, 0),), sys.maxsize)
-        op, depth, flatmap = noted_op(numbers[OP])
-        # What is no flatmap has given nothing, however much of the task there is.
-        made = numbers[BASES + depth] if flatmap else sys.maxsize
-        return Running(run, task, (max(index, 0), op, *numbers[OFFSETS : OFFSETS + depth]), made)
+        return running_in(self.noted() if noted is None else noted)
 
     def ask_for_stack(self, *, interrupt: bool) -> None:
         """Let it write the stacks of its threads into its record, soon; nothing comes of it while it is stopped.
@@ -186,6 +177,20 @@ class Process(Worker):
         if self._popen.returncode is None and self._popen.poll() is not None:
             signal_group(self._popen.pid, signal.SIGKILL)
         return self._popen.returncode
+
+
+def running_in(noted: bytes) -> Running | None:
+    """Say what a worker ran when its record was as ``noted``, if anything."""
+    numbers = struct.unpack_from(f"{RECORD}q", noted)
+    run, task, index = numbers[: INDEX + 1]
+    if task < 0 or run <= 0:
+        return None
+    if index == UNKNOWN_INDEX or numbers[OP] == OUTSIDE:
+        return Running(run, task, () if index == UNKNOWN_INDEX else (max(index, 0),), sys.maxsize)
+    op, depth, flatmap = noted_op(numbers[OP])
+    # What is no flatmap has given nothing, however much of the task there is.
+    made = numbers[BASES + depth] if flatmap else sys.maxsize
+    return Running(run, task, (max(index, 0), op, *numbers[OFFSETS : OFFSETS + depth]), made)
 
 
 def interpreter(arguments: list[str], descriptors: tuple[int, ...], **pipes: int) -> subprocess.Popen[bytes]:

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from flazy.errors import ResourceError
 from flazy.plan.kernel import Kernel
 from flazy.transport.link import SocketLink
-from flazy.transport.wire import Logged, Open
+from flazy.transport.wire import Open
 from flazy.workers import room
 from flazy.workers.contract import (
     ASKED_AT,
@@ -34,6 +34,7 @@ from flazy.workers.contract import (
     STACK_AT,
     STALE,
 )
+from flazy.workers.forward import Forward
 from flazy.workers.freshness import Imported
 from flazy.workers.loop import Loop
 from flazy.workers.remains import clear, signal_group
@@ -60,7 +61,7 @@ def main(argument: str) -> None:
     _show_stacks(given["record"])
     sys.breakpointhook = _no_breakpoint
     link = SocketLink(given["tasks"], given["results"], given.get("arena"))
-    logging.getLogger().addHandler(_Forward(given["worker"], link))
+    logging.getLogger().addHandler(Forward(given["worker"], link))
     record = memoryview(mmap.mmap(given["record"], RECORD_BYTES)).cast("q")
     record[1] = -1
     try:
@@ -145,32 +146,3 @@ def _no_breakpoint(*_args: Any, **_kwargs: Any) -> NoReturn:
         "breakpoint() in a worker process, which has no terminal; "
         "iterate dataset.serial() instead: the same plan, the same samples, in your own process"
     )
-
-
-class _Forward(logging.Handler):
-    """Send records to the driver's loggers of the same name."""
-
-    def __init__(self, worker: int, link: SocketLink) -> None:
-        super().__init__()
-        self._worker = worker
-        self._link = link
-        self._thread = threading.get_ident()
-        self._kept: list[dict[str, Any]] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send a record as text; one of another thread goes with the next of the worker's own."""
-        trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else None
-        kept = ("name", "levelno", "levelname", "pathname", "lineno", "funcName", "created", "process", "threadName")
-        said = {name: getattr(record, name) for name in kept} | {"msg": record.getMessage(), "exc_text": trace}
-        self._kept.append({name: _plain(value) for name, value in said.items()})
-        if threading.get_ident() == self._thread:
-            waiting, self._kept = self._kept, []
-            for each in waiting:
-                self._link.send(Logged(self._worker, each))
-
-
-def _plain(value: Any) -> Any:
-    """Make it what travels without pickle: a level may be of an enum, and a name of any class that is text."""
-    if type(value) in (int, float, str, type(None)):
-        return value
-    return int(value) if isinstance(value, int) else str.__str__(str(value))
