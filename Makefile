@@ -106,9 +106,9 @@ clean:
 	@$(INSTALL) -e '.[dev]'
 	@touch $@
 
-# What feeds hand batches to.  None is built for every Python and machine, so each may fail to install, which means
-# skipped tests alone, and is tried again the next time.  Keras needs one of the others, Lightning needs PyTorch.
-FRAMEWORKS := tensorflow torch jax keras lightning
+# What feeds hand batches to, and Ray (0.3 GB).  None is built for every Python and machine, so each may fail to install,
+# which means skipped tests alone, and is tried again the next time.  Keras needs one of the others, Lightning PyTorch.
+FRAMEWORKS := tensorflow torch jax keras lightning ray
 
 # This release exactly, wherever PyTorch is asked for: a looser requirement is answered with the newest build that an
 # index has, and that brings gigabytes of CUDA libraries to a machine without a GPU.

@@ -11,6 +11,7 @@ if _typing.TYPE_CHECKING:
     from flazy.datasets import Dataset
     from flazy.errors import BatchError, FlazyError, PoisonSample, SampleError, SampleTimeout, SourceError, WorkerError
     from flazy.plan.policy import SKIP, Retry, SampleRef
+    from flazy.plan.ray import Ray
     from flazy.plan.remote import Remote
     from flazy.plan.where import Processes, Threads
     from flazy.ragged import Ragged
@@ -25,6 +26,7 @@ __all__ = [  # noqa: RUF022 - in the order of sorted()
     "PoisonSample",
     "Processes",
     "Ragged",
+    "Ray",
     "Remote",
     "Retry",
     "SKIP",
@@ -41,6 +43,7 @@ __all__ = [  # noqa: RUF022 - in the order of sorted()
 _PLACES = {
     "Dataset": "datasets",
     "Ragged": "ragged",
+    "Ray": "plan.ray",
     "Remote": "plan.remote",
     **dict.fromkeys(["Processes", "Threads"], "plan.where"),
     **dict.fromkeys(["SKIP", "Retry", "SampleRef"], "plan.policy"),

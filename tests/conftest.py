@@ -130,6 +130,13 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]) -> None:
         _held.clear()
 
 
+@pytest.hookimpl
+def pytest_fixture_post_finalizer(fixturedef: pytest.FixtureDef[object]) -> None:
+    """And where it is closed."""
+    if fixturedef.scope != "function":
+        _held.clear()
+
+
 def _shares(item: pytest.Item) -> bool:
     return item.get_closest_marker("shares_workers") is not None
 

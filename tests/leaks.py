@@ -38,6 +38,10 @@ LASTING_THREADS: dict[str, str] = {
     "_DummyThread": "Python's note of a native thread that ran Python code once (TensorFlow's); nobody can join it",
 }
 
+# While this process is connected to a Ray cluster, which the tests that need one start once for all of them: Ray starts
+# workers when it likes and keeps them and the TCP connections to them.  What Flazy has there, its own tests count.
+RAY_COMMANDS = (b"ray::", b"/site-packages/ray/")
+
 # For what ends by itself; only a test that fails takes as long.
 SETTLE_SECONDS = 5.0
 
@@ -113,8 +117,20 @@ def _processes() -> Iterator[Hashable]:
         ours |= children
     for pid in parents.keys() - {os.getpid()}:
         with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
-            if pid in ours or _is_marked(pid):
+            if (pid in ours or _is_marked(pid)) and not (_has_ray() and _is_of_ray(pid)):
                 yield psutil.Process(pid)
+
+
+def _has_ray() -> bool:
+    return "ray" in sys.modules and sys.modules["ray"].is_initialized()
+
+
+def _is_of_ray(pid: int) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it ended meanwhile
+        return True
+    return any(part in command for part in RAY_COMMANDS) or not command  # a zombie, or not yet what it will be
 
 
 def _parent(pid: int) -> int | None:
@@ -156,11 +172,21 @@ def _describe_thread(thread: threading.Thread) -> str:
 
 
 def _descriptors() -> Iterator[Hashable]:
+    connections = set(_connections()) if _has_ray() else set()
     for path in list(Path("/proc/self/fd").iterdir()):
         try:
-            yield int(path.name), str(path.readlink())
+            name = str(path.readlink())
         except FileNotFoundError:  # the one that listed the folder
             continue
+        if name not in connections:
+            yield int(path.name), name
+
+
+def _connections() -> Iterator[str]:
+    """Name the TCP sockets as descriptors do."""
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/self/net", table).read_text().splitlines()[1:]:
+            yield f"socket:[{line.split()[9]}]"
 
 
 def _mapped_memory_files() -> Iterator[Hashable]:

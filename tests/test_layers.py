@@ -32,7 +32,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "remote": ("plan", "workers", "transport", "core.events", *BASE),
     "workers": (
         *("transport", "core.events", *BASE),
-        *("plan.guard", "plan.kernel", "plan.loops", "plan.policy", "plan.shipping", "plan.where"),
+        *("plan.guard", "plan.kernel", "plan.loops", "plan.policy", "plan.ray", "plan.shipping", "plan.where"),
     ),
     "transport": ("errors", "sample", "collate", "dtypes"),
     "plan": BASE,
@@ -82,7 +82,7 @@ LOADERS: dict[str, str] = {
     "transport.squeeze": "compression is asked for by few, and may be missing",
     "run.runs": "the parallel runtime loads when a run opens its first parallel stage",
     "run.shipped": "so does what it is pickled by",
-    "run.segment": "what listens on a network loads when a stage has workers on other machines",
+    "run.segment": "what listens on a network, and Ray, load when a stage has such workers; Ray may be missing",
 }
 
 COMPUTED = "(a computed name)"

@@ -17,6 +17,7 @@ from flazy.plan.batching import Window
 from flazy.plan.kernel import Op
 from flazy.plan.loops import MOST_FLATMAPS
 from flazy.plan.nodes import Node, RecordNode, spine_of
+from flazy.plan.ray import Ray
 from flazy.plan.remote import Remote
 from flazy.plan.shards import behind_batch
 from flazy.plan.where import Processes, Where
@@ -139,7 +140,7 @@ def _batched(below: Physical, node: nodes.Batch) -> Physical:
 
     Only where the place of each sample is known before it is made: one to one, and in order.
     """
-    if not isinstance(below, Chain) or not isinstance(below.where, Processes | Remote):
+    if not isinstance(below, Chain) or not isinstance(below.where, Processes | Remote | Ray):
         return below
     if node.fn is not None or node.leaves != STACKED:
         return below

@@ -35,6 +35,11 @@ ANSWERS = {
         "address and port are the first one, e.g. Remote('tcp://0.0.0.0:5555')",
     ),
     ("Threads", "threads"): "numeric libraries have the threads that they have in your process",
+    ("Ray", "timeout"): "nobody ends a function that hangs in an actor; Processes(n, timeout=…) can",
+    ("Ray", "threads"): "Ray gives numeric libraries as many threads as num_cpus=",
+    ("Ray", "concurrency"): "Flazy says n, the first one",
+    ("Ray", "max_restarts"): "Flazy replaces what is lost by itself",
+    ("Ray", "max_task_retries"): "Flazy sends again what was lost by itself",
 }
 
 SIZE = re.compile(
@@ -262,7 +267,7 @@ def where_of(workers: int | Where | None) -> Where | None:
     try:
         n = operator.index(workers)
     except TypeError:
-        kinds = "give a number of processes (0 or None: none), Processes(n, …), Threads(n) or Remote(…)"
+        kinds = "give a number of processes (0 or None: none), Processes(n, …), Threads(n), Remote(…) or Ray(n)"
         answer = f"say Remote({workers!r})" if str(workers).startswith("tcp://") else kinds
         raise InvalidType(f"workers={workers!r}: {answer}") from None
     if isinstance(workers, bool):

@@ -14,8 +14,9 @@ def shutdown() -> None:
     Returns in bounded time; passes that are still open raise when they are asked for more, and a later pass starts
     anew. The interpreter does it at its exit.
     """
-    if (module := sys.modules.get("flazy.run.runtime")) is not None:
-        module.shutdown()
+    for name in ("flazy.run.runtime", "flazy.workers.ray.cluster"):  # in this order: runs are closed first
+        if (module := sys.modules.get(name)) is not None:
+            module.shutdown()
 
 
 @atexit.register

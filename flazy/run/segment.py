@@ -16,6 +16,7 @@ from flazy.errors import ClosedRun, FlazyError, PoisonSample, SampleTimeout, Wor
 from flazy.located import Cause, Place, located, placed
 from flazy.plan.planner import Chain
 from flazy.plan.policy import SkippedSample
+from flazy.plan.ray import Ray
 from flazy.plan.remote import Remote
 from flazy.plan.where import Processes, Threads
 from flazy.run.feeder import Feeder, unserializable
@@ -32,7 +33,6 @@ from flazy.transport.arena import Lease
 from flazy.transport.parts import opened, rows_checked
 from flazy.transport.stretches import Stretch
 from flazy.workers.deaths import Death, error_again, error_of
-from flazy.workers.kernels import Kept
 from flazy.workers.loop import UNSERIALIZABLE
 from flazy.workers.pool import Pool, ThreadPool
 from flazy.workers.processes import ProcessPool, surroundings
@@ -50,12 +50,16 @@ def open_segment(chain: Chain, upstream: Stage, shipped: Shipped, skips: Skips, 
     pool: Pool
     kept = None
     if isinstance(where, Remote):
-        kept = shipped.kernel(chain.ops, hub.fleet) if where.local else None
+        kept = shipped.kernel(chain.ops, hub.fleet.kernels) if where.local else None
         guests = importlib.import_module("flazy.run.guests")  # loaded by few
         pool = guests.open_pool(chain, hub, shipped.parcel(chain.ops, where), kept)
     elif isinstance(where, Processes):
-        kept = shipped.kernel(chain.ops, hub.fleet)
+        kept = shipped.kernel(chain.ops, hub.fleet.kernels)
         pool = ProcessPool(where, kept, surroundings(where.threads), hub.fleet, chain.batching)
+    elif isinstance(where, Ray):
+        cluster = importlib.import_module("flazy.workers.ray.cluster").connected(where)
+        kept = shipped.kernel(chain.ops, cluster)
+        pool = cluster.pool(where, kept, surroundings(), chain.batching, post=hub.post, relay=hub.fleet.relay)
     else:
         assert isinstance(where, Threads)
         pool = ThreadPool(where.n, chain.ops, hub.post)
@@ -68,7 +72,7 @@ class SegmentStage(Stage):
     """The consumer's side of a parallel stage."""
 
     def __init__(
-        self, chain: Chain, upstream: Stage, session: Session, pool: Pool, hub: Runtime, *, kept: Kept | None,
+        self, chain: Chain, upstream: Stage, session: Session, pool: Pool, hub: Runtime, *, kept: Any,
         skips: Skips, edge: Edge,
     ) -> None:  # fmt: skip
         super().__init__()  # no upstream of ours: it is the feeder's

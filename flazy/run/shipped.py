@@ -13,7 +13,9 @@ from typing import Any
 from flazy.errors import ClosedRun, WorkerError
 from flazy.plan.kernel import Op
 from flazy.plan.planner import Physical, chains_of
+from flazy.plan.ray import Ray
 from flazy.plan.remote import Remote
+from flazy.plan.where import Where
 
 __all__ = ["Shipped"]
 
@@ -28,30 +30,31 @@ class Shipped:
     """
 
     def __init__(self, physical: Physical) -> None:
-        self._kernels: dict[tuple[Any, tuple[Op, ...]], Any] = {}  # by fleet and chain
+        self._kernels: dict[tuple[Any, tuple[Op, ...]], Any] = {}  # by where it is kept, and chain
         self._parcels: dict[tuple[tuple[Op, ...], tuple[str, ...]], Any] = {}  # by chain, and what goes with it
         self._closed = False
         chains = list(chains_of(physical))
         for chain in chains:
             if isinstance(chain.where, Remote):
                 self.parcel(chain.ops, chain.where)
-        here = [chain.ops for chain in chains if chain.where is not None and chain.where.processes]
-        if here:
+        near = [chain for chain in chains if _has_kernel(chain.where)]
+        if near:
             shipping = importlib.import_module("flazy.plan.shipping")
-            pickled = {ops: shipping.dump_ops(ops) for ops in here}
-            fleet = _runtime().fleet
-            for ops in here:
-                if ops in pickled:  # else it stands twice in the plan
-                    self._kernels[fleet, ops] = fleet.kernels.keep(ops, pickled.pop(ops))
+            pickled = [(chain, shipping.dump_ops(chain.ops)) for chain in near]
+            while pickled:
+                chain, stream = pickled.pop()
+                store = _store(chain.where)
+                if (store, chain.ops) not in self._kernels:
+                    self._kernels[store, chain.ops] = store.keep(chain.ops, stream)
 
-    def kernel(self, ops: tuple[Op, ...], fleet: Any) -> Any:
-        """Give a kernel as it was when the pass was opened; pickled anew for a runtime that has replaced the first."""
-        if (fleet, ops) not in self._kernels:
-            self._kernels[fleet, ops] = fleet.kernels.keep(ops)
+    def kernel(self, ops: tuple[Op, ...], store: Any) -> Any:
+        """Give a kernel as it was when the pass was opened; pickled anew for workers that have replaced the first."""
+        if (store, ops) not in self._kernels:
+            self._kernels[store, ops] = store.keep(ops)
             if self._closed:  # looked at after the kernel can be seen, so that one of the two lets go of it
                 self.let_go()
                 raise ClosedRun("this run is closed")
-        return self._kernels[fleet, ops]
+        return self._kernels[store, ops]
 
     def parcel(self, ops: tuple[Op, ...], where: Remote) -> Any:
         """Give a chain as other machines get it, as it was when the pass was opened."""
@@ -64,8 +67,20 @@ class Shipped:
         """Give them back; idempotent."""
         self._closed = True
         while self._kernels:
-            (fleet, _), kernel = self._kernels.popitem()
-            fleet.kernels.let_go(kernel)
+            (store, _), kernel = self._kernels.popitem()
+            store.let_go(kernel)
+
+
+def _has_kernel(where: Where | None) -> bool:
+    """Say whether processes of this machine, or actors, run it."""
+    return isinstance(where, Ray) or (where is not None and where.processes > 0)
+
+
+def _store(where: Where | None) -> Any:
+    """Give what keeps the kernels of such workers."""
+    if isinstance(where, Ray):
+        return importlib.import_module("flazy.workers.ray.cluster").connected(where)
+    return _runtime().fleet.kernels
 
 
 def _runtime() -> Any:

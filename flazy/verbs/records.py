@@ -27,7 +27,7 @@ class RecordVerbs(Planned):
 
     They share four keywords:
 
-    workers : int, Processes, Threads or None
+    workers : int, Processes, Threads, Ray or None
         Where the function runs. None or 0, the default: in your own process, when a sample is asked for. A number:
         in that many worker processes of this stage alone. Neighbouring stages with equal ``workers`` and
         ``ordered`` travel as one.

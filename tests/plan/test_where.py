@@ -35,7 +35,7 @@ def test_negative_number_is_refused(workers):
 
 @pytest.mark.parametrize("workers", ["many", "2", 1.0, [2], Processes, len])
 def test_what_is_no_number_is_refused(workers):
-    with pytest.raises(InvalidType, match=r"give a number of processes.*Processes\(n, …\), Threads\(n\) or Remote"):
+    with pytest.raises(InvalidType, match=r"give a number of processes.*, Threads\(n\), Remote\(…\) or Ray\(n\)"):
         where_of(workers)
 
 
