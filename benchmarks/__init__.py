@@ -17,6 +17,6 @@ tables, plot    medians, tables, and the picture
 run             all of it in order
 soak            memory, descriptors and threads over a long time: ``make soak``
 map, padded,    smaller measurements, run by themselves: ``python -m benchmarks.map``
-tfrecord
+tfrecord, on_ray
 ==============  ==============================================================================
 """
