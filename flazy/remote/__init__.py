@@ -11,9 +11,20 @@ keyfiles      keys that last longer than a run, in files
 versions      what must be equal on both sides
 code          the modules that functions refer to, here and there
 fingerprints  what code lies under a module's name
-hosts         the trainer's side: sessions, and who works for whom
+parcel        a chain of functions as other machines get it
+
+entrance      the trainer's side: where hosts come in, and how people are told of it
+register      who is there, and who works on what
+hosts         what hosts say, believed as little as possible
+host          one session, and what a run is to it
 pool          the workers of one parallel stage, wherever they are
-agent         the host's side: processes, and what passes between them and the trainer
+
+agent         the host's side: its loop
+settings      what a host is told at its start, and what it tells of itself
+trainer       the trainer as a host sees it: a pair of connections
+relayed       what the trainer says, passed on to the processes
+reports       what the processes tell, passed on to the trainer
+
 cli           the command ``flazy-worker``
 options       what it can be asked for
 handed        how it is handed its join code

@@ -15,12 +15,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 from flazy.errors import FlazyError, MissingExtra, ProtocolError
 from flazy.remote import fingerprints, versions
-from flazy.remote.join import JoinCode
 from flazy.remote.messages import (
     Answer,
     Beat,
@@ -38,8 +36,8 @@ from flazy.remote.messages import (
 )  # fmt: skip
 from flazy.remote.relayed import Relayed
 from flazy.remote.reports import Reports
+from flazy.remote.settings import Outcome, Settings, Snapshot
 from flazy.remote.trainer import Trainer
-from flazy.transport.curve import KeyPair
 from flazy.transport.line import LineEvent
 from flazy.transport.squeeze import need
 from flazy.transport.wire import Logged, pack
@@ -49,7 +47,7 @@ from flazy.workers.folder import Folder, sweep
 from flazy.workers.mailbox import Mailbox
 from flazy.workers.threads import limited
 
-__all__ = ["EXITS", "Outcome", "Settings", "Snapshot", "serve"]
+__all__ = ["serve"]
 
 PATIENCE_SECONDS = 10.0  # until the trainer has said how long it waits itself
 TRIES = 2  # until a refusal is believed: a trainer that is killed just then looks like one with another key
@@ -60,14 +58,6 @@ LEAST_SILENCE_SECONDS = 60.0  # a debugger may have stopped it; of one whose mac
 END_SECONDS = 5.0  # for the processes to end
 LINGER_MS = 500  # for the goodbye
 
-EXITS: Final[dict[int, str]] = {
-    0: "the trainer has ended, or this worker was told to leave and has",
-    1: "a fault of Flazy",
-    2: "refused: wrong usage, join code or key",
-    3: "the trainer is gone, or cannot be reached",
-    4: "the trainer has other versions or other code",
-    5: "worker processes cannot start here, or die faster than they work",
-}
 TURNED_AWAY = {"VersionMismatch": 4, "CodeMismatch": 4, "AuthenticationError": 2}
 
 NOBODY = "nobody answers there"
@@ -81,50 +71,6 @@ KEY_REFUSED = (
 )
 
 log = logging.getLogger("flazy")
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a host is told at its start.
-
-    Parameters
-    ----------
-    code, keys
-        Where the trainer is and by which key it is known, and ours.
-    processes
-        How many.
-    name
-        By which the trainer speaks of this machine.
-    keep
-        Wait for the trainer to come back: for the next epoch, the next run.
-    refresh
-        Gives code and keys anew before each try, since the trainer may have others by then.
-    """
-
-    code: JoinCode
-    keys: KeyPair
-    processes: int
-    name: str
-    keep: bool = False
-    refresh: Callable[[], tuple[JoinCode, KeyPair]] | None = None
-
-
-class Outcome(NamedTuple):
-    """How it ended: the exit code, and what happened and what to do, for a person."""
-
-    code: int
-    message: str
-
-
-class Snapshot(NamedTuple):
-    """Where it stands: ``state`` in words, processes that are ready, and what was done since the start."""
-
-    state: str
-    trainer: str
-    processes: int
-    samples: int
-    nbytes: int
-    stages: tuple[str, ...]
 
 
 def serve(settings: Settings, show: Callable[[Snapshot], None]) -> Outcome:

@@ -16,16 +16,17 @@ from pathlib import Path
 
 from flazy.errors import FlazyError, InvalidArgument, MissingFile
 from flazy.remote import handed, keyfiles, options, shown, versions
-from flazy.remote.agent import Outcome, Settings, serve
+from flazy.remote.agent import serve
 from flazy.remote.join import VARIABLE, JoinCode
 from flazy.remote.options import PROGRAM, Keygen, Work
+from flazy.remote.settings import Outcome, Settings
 from flazy.transport.curve import KeyPair, public_of
 
 __all__ = ["main"]
 
 log = logging.getLogger("flazy")
 
-DONE, FAULT, REFUSED, GONE = range(4)  # of the table of all ways to end, `flazy.remote.agent.EXITS`
+DONE, FAULT, REFUSED, GONE = range(4)  # of the table of all ways to end, `flazy.remote.settings.EXITS`
 WAIT_S = 600.0  # for a join file; whoever lends a machine for longer says --keep
 
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: see `flazy.remote.agent.EXITS`.
+        The exit code: see `flazy.remote.settings.EXITS`.
     """
     given = os.environ.pop(VARIABLE, "")  # before anything is started that would inherit it
     typed = list(sys.argv[1:] if arguments is None else arguments)

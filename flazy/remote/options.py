@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, NoReturn
 
 from flazy.errors import InvalidArgument
-from flazy.remote.agent import EXITS
 from flazy.remote.handed import EXPOSED, hidden
+from flazy.remote.settings import EXITS
 
 __all__ = ["PROGRAM", "Keygen", "Place", "Work", "read", "read_keygen"]
 

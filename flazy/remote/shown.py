@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple, TextIO
 
-from flazy.remote.agent import Snapshot
+from flazy.remote.settings import Snapshot
 
 __all__ = ["Journal", "Rate", "Rates", "Terminal", "amount", "line", "news", "showing", "totals"]
 

@@ -8,8 +8,9 @@ import sys
 import pytest
 
 from flazy.remote import agent
-from flazy.remote.agent import Settings, serve
+from flazy.remote.agent import serve
 from flazy.remote.messages import Beat, Knock, Leaving, Opened, Over, TurnedAway, Welcome
+from flazy.remote.settings import Settings
 from flazy.transport.curve import new_keys
 from tests.remote.trainers import Trainer
 

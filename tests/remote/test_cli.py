@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from flazy.errors import MissingFile
-from flazy.remote.agent import EXITS
 from flazy.remote.cli import GONE, _settings, main
 from flazy.remote.join import JoinCode, line
 from flazy.remote.keyfiles import public_line, read_keys
 from flazy.remote.options import read
+from flazy.remote.settings import EXITS
 from flazy.transport.curve import new_keys
 
 ROOT = Path(__file__).parent.parent.parent

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from flazy.remote.agent import Snapshot
+from flazy.remote.settings import Snapshot
 from flazy.remote.shown import Beside, Journal, Rate, Rates, Terminal, amount, line, news, totals
 
 WORKING = Snapshot("working", "gpu1:5555", 8, 96_512, 5_800_000_000, ("map(decode)", "random_map(augment)"))
