@@ -40,6 +40,7 @@ PERMITS_LATER = 16  # and then: feeder and hub each may wait 5 ms for a consumer
 PART_BYTES = 64 * 2**20  # of inputs and results, there and to be expected, beyond which nothing more is begun
 FAR_BYTES = 256 * 2**20  # the same where workers are on other machines: more of them, and longer ways
 TASK_BYTES = 4096  # about what keeping book of a task takes: a window in bytes holds no more than would fill it so
+MOST_OUTPUTS = 2**20  # of a part of a flatmap, which has some thousand
 FLATMAP_CREDIT = 8  # parts (of 1 MiB, or 4096 outputs) that one input of a flatmap may have waiting
 CHUNK_SECONDS = 0.008  # of work in one task: long against a message (0.1 ms), short against a person
 CHUNK_LARGEST = 2**15  # two hold 10 ms of the smallest function; a consumer in a tight loop lets others run every 5 ms
@@ -133,6 +134,7 @@ class Session:
         self._pool = pool
         self._where = where
         self._ops = ops
+        self._grows = any(op.kind == "flatmap" for op in ops)
         samples = where.samples
         self._n = where.asked or FIRST_GUESS
         self._limits = limits_of(where, ops, self._n)
@@ -234,6 +236,9 @@ class Session:
         ProtocolError
             It is not the one that should come next; nothing has changed.
         """
+        task = self._under_way.get(result.task)
+        if task is not None and result.outputs > (MOST_OUTPUTS if self._grows else task.samples - result.start):
+            raise ProtocolError(f"{result.outputs} outputs, more than task {result.task} gives")  # said in a few bytes
         what = result.worker, result.task, result.start, result.outputs, result.last, result, result.payload.nbytes
         try:
             commands = [] if self._closed else self._core.handle(Part(*what))

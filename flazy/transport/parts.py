@@ -17,7 +17,17 @@ from flazy.errors import ProtocolError
 from flazy.transport.arena import Lease
 from flazy.transport.layout import Layout
 from flazy.transport.payload import Payload
-from flazy.transport.stretches import BATCHES, COLUMNS, FILLED, NUMBERS, ROWS, Stretch, rows_of
+from flazy.transport.stretches import (
+    BATCHES,
+    COLUMN_BYTES,
+    COLUMNS,
+    FILLED,
+    NUMBERS,
+    ROWS,
+    Stretch,
+    is_column,
+    rows_of,
+)  # fmt: skip
 
 __all__ = ["Head", "batches_checked", "checked", "opened", "rows_checked", "slab_checked"]
 
@@ -43,7 +53,7 @@ def opened(payload: Payload, outputs: int) -> tuple[Head, list[Stretch]]:
         origins, failure, skipped = (None, None, []) if head is None else head
         total = sum(_count(count) for _, count, _ in stretches)
         said = total + len(skipped)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ProtocolError(f"a part that cannot be read: {error}") from error
     if said != outputs:
         raise ProtocolError(f"a part of {said} outputs that was said to have {outputs}")
@@ -65,11 +75,14 @@ def checked(payload: Payload, outputs: int, batch: int) -> None:
         It would fail there.
     """
     _, stretches = opened(payload, outputs)
-    for stretch in stretches:
-        if batch and stretch[0] == BATCHES:
-            batches_checked(stretch, batch)
-        else:
-            rows_checked(stretch)
+    try:
+        for stretch in stretches:
+            if batch and stretch[0] == BATCHES:
+                batches_checked(stretch, batch)
+            else:
+                rows_checked(stretch)
+    except RecursionError as error:
+        raise ProtocolError("samples that are nested too deep to be looked at") from error
 
 
 def rows_checked(stretch: Stretch) -> Sequence[Any]:
@@ -82,8 +95,7 @@ def rows_checked(stretch: Stretch) -> Sequence[Any]:
     """
     kind, count, body = stretch
     try:
-        sequence = kind in (NUMBERS, COLUMNS) or (kind == ROWS and type(body) in (list, range, np.ndarray))
-        rows = rows_of(stretch) if sequence else None
+        rows = rows_of(stretch) if _is_sequence(kind, count, body) else None
         if rows is not None and len(rows) == count:
             return rows
     except Exception as error:
@@ -129,9 +141,18 @@ def slab_checked(stretch: Stretch, lease: Lease | None) -> tuple[Lease, Layout, 
 
 
 def _count(value: object) -> int:
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value < 2**63:  # Python would not even spell a larger one
         raise ProtocolError(f"a {type(value).__name__} in the place of a count")
     return int(value)
+
+
+def _is_sequence(kind: object, count: int, body: Any) -> bool:
+    """Say whether there are samples to take, no more than were sent: few bytes may stand for very many of nothing."""
+    if kind == NUMBERS:
+        return type(body) is np.ndarray and body.ndim == 1 and len(body) == count
+    if kind == COLUMNS:
+        return count <= COLUMN_BYTES and is_column(body, count)
+    return kind == ROWS and type(body) in (list, range, np.ndarray)
 
 
 def _are_origins(columns: object, count: int) -> bool:
@@ -141,11 +162,15 @@ def _are_origins(columns: object, count: int) -> bool:
 
 
 def _is_failure(fields: object) -> bool:
-    return _is_tuple(fields, FAILURE) and fields[1] >= 0 and {int}.issuperset(map(type, fields[2]))
+    return _is_tuple(fields, FAILURE) and fields[1] >= 0 and _is_address((fields[1], *fields[2]))
 
 
 def _is_skipped(fields: object) -> bool:
-    return _is_tuple(fields, SKIPPED) and {int}.issuperset(map(type, fields[1]))
+    return _is_tuple(fields, SKIPPED) and _is_address((fields[2], *fields[1]))
+
+
+def _is_address(numbers: tuple[Any, ...]) -> bool:
+    return all(type(number) is int and abs(number) < 2**63 for number in numbers)  # larger ones cannot be spelled
 
 
 def _is_tuple(fields: Any, kinds: Sequence[Any]) -> TypeGuard[tuple[Any, ...]]:

@@ -38,6 +38,7 @@ __all__ = [
     "arranged",
     "batches_of",
     "gathered",
+    "is_column",
     "rows_of",
 ]
 
@@ -50,6 +51,7 @@ BATCHES_BYTES = 256 * 1024
 FEW = 64  # numbers, of which an array would save nothing
 
 ARRAY, PLAIN, DICT, TUPLE = range(4)  # the forms of a column
+MOST_KEYS = 256  # of dicts that are made by a function of their own, whose making takes longer the more there are
 DTYPES = {int: np.dtype(np.int64), float: np.dtype(np.float64)}
 
 
@@ -180,12 +182,28 @@ def _is_alike(arrays: Sequence[Any]) -> bool:
     return len({array.dtype for array in arrays}) == 1 and len({array.shape for array in arrays}) == 1
 
 
+def is_column(column: Any, count: int) -> bool:
+    """Say whether a column holds so many parts, without taking it apart."""
+    match column:
+        case (0, np.ndarray() as parts):
+            return parts.ndim > 0 and len(parts) == count
+        case (1, list() as parts):
+            return len(parts) == count
+        case (2, list() as keys, list() as columns):
+            return len(keys) == len(columns) and all(is_column(each, count) for each in columns)
+        case (3, list() as columns):
+            return bool(columns) and all(is_column(each, count) for each in columns)
+    return False
+
+
 def _rows(column: tuple[Any, ...]) -> list[Any]:
     """Take apart what `_column` laid together."""
     match column:
         case (0 | 1, parts):  # ARRAY | PLAIN: views of the array, or the parts themselves
             return list(parts)
         case (2, keys, columns):  # DICT
+            if len(keys) > MOST_KEYS:
+                return [dict(zip(keys, values, strict=True)) for values in zip(*map(_rows, columns), strict=True)]
             return _dicts(len(keys))(keys, *map(_rows, columns))
         case (3, columns):  # TUPLE
             return list(zip(*map(_rows, columns), strict=True))

@@ -3,6 +3,7 @@
 import pytest
 
 from flazy.core.events import Blame, Grant
+from flazy.errors import ProtocolError
 from flazy.plan.where import Processes
 from flazy.run.session import CHUNK_LARGEST, SAMPLES_PER_WORKER, Emitted, Poisoned, Session, slots_for
 from tests.run.bench import MS, Bench, FakePool
@@ -289,3 +290,12 @@ def test_bytes_over_the_budget_stop_the_feeder_until_they_are_taken():
         bench.session.taken(task)
 
     assert ([], True) == (while_full, bool(bench.permits()))
+
+
+@pytest.mark.parametrize(("flatmap", "outputs"), [(False, 2), (True, 2**20 + 1)])
+def test_more_outputs_than_there_can_be_are_refused(flatmap, outputs):
+    """A message of a few bytes may be said to be any number of them."""
+    bench = Bench(1, flatmap=flatmap)
+    bench.feed()
+    with pytest.raises(ProtocolError, match="outputs, more than task 0 gives"):
+        bench.done(0, outputs=outputs)

@@ -8,7 +8,7 @@ from flazy.errors import ProtocolError
 from flazy.transport.arena import Block, Lease
 from flazy.transport.codec import encode
 from flazy.transport.layout import Layout
-from flazy.transport.parts import batches_checked, opened, rows_checked, slab_checked
+from flazy.transport.parts import batches_checked, checked, opened, rows_checked, slab_checked
 from flazy.transport.payload import Encoded, Plain
 from flazy.transport.stretches import BATCHES, COLUMNS, FILLED, NUMBERS, ROWS, gathered
 from tests.transport.messages import FAILURE, PARTS, SMALL, SPEC
@@ -134,3 +134,22 @@ def test_rows_without_a_block_are_refused():
 def test_spec_that_no_sample_has_is_refused(template):
     with pytest.raises(ProtocolError):
         Layout(bytes(encode([template])[0]), 4)
+
+
+MANY = 2**40
+
+
+@pytest.mark.parametrize("stretch", [
+    (COLUMNS, MANY, (0, np.zeros((MANY, 0), np.uint8))), (COLUMNS, 1, (0, np.zeros((MANY, 0), np.uint8))),
+    (COLUMNS, MANY, (1, range(MANY))), (COLUMNS, 1, (3, [(1, range(MANY))])), (COLUMNS, 1, (2, ["x"], [])),
+    (COLUMNS, 1, (3, [])), (COLUMNS, 1, (9, [])), (NUMBERS, MANY, np.zeros((MANY, 0), np.int64)),
+    (NUMBERS, 1, np.int64(1)), (NUMBERS, 1, range(1)),
+], ids=str)  # fmt: skip
+def test_few_bytes_are_not_taken_apart_into_many_samples(stretch):
+    with pytest.raises(ProtocolError):
+        checked(Encoded(encode([None, stretch], pickle=False)), stretch[1], 0)
+
+
+def test_samples_left_out_are_not_counted_before_they_are_a_list():
+    with pytest.raises(ProtocolError):
+        checked(Encoded(encode([(None, None, range(2**64))], pickle=False)), 1, 0)
