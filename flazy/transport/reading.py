@@ -51,11 +51,15 @@ from flazy.transport.wire import (
     Task,
 )
 
-__all__ = ["Reply", "sender", "unpack", "unpack_from_worker"]
+__all__ = ["Reply", "sender", "unpack", "unpack_from_worker", "whose"]
 
 LONGEST_REASON = 200  # characters of what msgpack or numpy say of a message; it may quote all of it
 FLAGS = LAST | LENT | SENT | NOTED | PICKLED
-PLAIN: Final = frozenset({str, int, float, type(None)})  # what a log record is made of
+TEXT = (str, type(None))
+RECORD: Final[dict[object, tuple[type, ...]]] = {  # what a log record is made of: see `flazy.workers.process`
+    "name": TEXT, "levelno": (int,), "levelname": TEXT, "pathname": TEXT, "lineno": (int, type(None)), "funcName": TEXT,
+    "created": (float, int), "process": (int, type(None)), "threadName": TEXT, "msg": TEXT, "exc_text": TEXT,
+}  # fmt: skip
 
 Reply = Hello | Result | Refused | Logged | Closed
 M = TypeVar("M")
@@ -81,6 +85,21 @@ def unpack_from_worker(frames: Sequence[Buffer]) -> Reply:
         For anything that is no message, or none that goes this way; `sender` may know whose it is.
     """
     return _unpacked(frames, _FROM_WORKER)
+
+
+def whose(frames: Sequence[Buffer]) -> tuple[int, int]:
+    """Give the numbers of the worker and the run that a message says it is of; nothing else is looked at.
+
+    Raises
+    ------
+    ProtocolError
+        It has no header.
+    """
+    try:
+        head = _Header(*HEADER.unpack(frames[0]))
+    except (struct.error, IndexError, TypeError) as error:
+        raise ProtocolError("a message without a header") from error
+    return head.worker, head.run
 
 
 def sender(frames: Sequence[Buffer]) -> int | None:
@@ -152,10 +171,10 @@ def _read_open(head: _Header, rest: Sequence[Buffer]) -> Open:
 
 def _read_logged(head: _Header, rest: Sequence[Buffer]) -> Logged:
     (record,) = _read(rest, 1, pickle=False)
-    kinds = [(type(key), type(value)) for key, value in _of(dict, record).items()]
     for name, kind in ("name", str), ("levelno", int), ("msg", str):
-        _of(kind, record.get(name))
-    if not all(key is str and value in PLAIN for key, value in kinds):
+        _of(kind, _of(dict, record).get(name))
+    # Nothing else: logging calls some of what it finds in a record, or formats one thing by another.
+    if not all(type(value) in RECORD.get(name, ()) for name, value in record.items()):
         raise ProtocolError("a log record that is none")
     return Logged(head.worker, record)
 

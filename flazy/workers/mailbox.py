@@ -30,6 +30,11 @@ class Mailbox:
         """Give the file that is readable when there is something to take."""
         return self._read
 
+    @property
+    def waiting(self) -> int:
+        """How many functions wait to be taken."""
+        return len(self._actions)
+
     def post(self, action: Action) -> None:
         """Add a function; from any thread, never blocks, so finalizers may call it."""
         self._actions.append(action)

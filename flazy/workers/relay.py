@@ -27,6 +27,8 @@ log = logging.getLogger("flazy")
 READ_BYTES = 64 * 1024
 LINE_BYTES = 64 * 1024  # of a longer line that is not complete all but the last character is brought as it is
 LAST_WORDS = 4096
+MOST_WAITING = 10_000  # log records that nobody has handled yet
+MOST_LOGGERS = 10_000  # of names that workers say: logging keeps a logger for ever
 
 
 @dataclass(slots=True)
@@ -53,6 +55,7 @@ class Relay:
         self._outputs: dict[int, _Output] = {}
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._mailbox, selectors.EVENT_READ)
+        self._left_out = 0
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="flazy-relay", daemon=True)
         self._thread.start()
@@ -66,12 +69,19 @@ class Relay:
         self._mailbox.post(lambda: self._finish(worker, then))
 
     def log(self, record: dict[str, Any]) -> None:
-        """Hand a record to its logger."""
+        """Hand a record to its logger; not if those come faster than they are handled, and fill the memory."""
+        if self._mailbox.waiting >= MOST_WAITING:
+            self._left_out += 1
+            return
+        left_out, self._left_out = self._left_out, 0
+        if left_out:
+            self.warn(f"{left_out} log records of workers were left out: they came faster than they could be handled")
         self._mailbox.post(lambda: _log(record))
 
     def warn(self, text: str) -> None:
         """Log a warning of our own; handlers are user code, which no other thread of ours may run."""
-        self.log({"name": log.name, "levelno": logging.WARNING, "levelname": "WARNING", "msg": text})
+        record = {"name": log.name, "levelno": logging.WARNING, "levelname": "WARNING", "msg": text}
+        self._mailbox.post(lambda: _log(record))
 
     def warn_slow(self, text: str, stack: str) -> None:
         """Warn of a call that may hang, where Python's warnings go: who waits for it should see that unasked."""
@@ -155,9 +165,11 @@ def _write(data: bytes, *, error: bool) -> None:
 
 
 def _log(record: dict[str, Any]) -> None:
-    logger = logging.getLogger(record["name"])
+    known = logging.root.manager.loggerDict
+    logger = logging.getLogger(record["name"] if len(known) < MOST_LOGGERS or record["name"] in known else log.name)
     try:
-        if logger.isEnabledFor(record["levelno"]):
+        # What `isEnabledFor` says, which keeps for ever what it has said of a level.
+        if record["levelno"] >= logger.getEffectiveLevel() and record["levelno"] > logging.root.manager.disable:
             logger.handle(logging.makeLogRecord(record))
     except Exception:  # a user's filter; this thread must go on, since the dead are reported through it
         with contextlib.suppress(Exception):  # the same filter may see this one

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from flazy.workers import relay as relays
 from flazy.workers.relay import Relay
 
 
@@ -151,3 +152,39 @@ def test_pipe_that_a_grandchild_holds_open_is_not_waited_for(relay):
         os.close(worker.err)
 
     assert "gone" == words
+
+
+def test_records_that_come_faster_than_they_are_handled_are_left_out_and_counted(relay, caplog, monkeypatch):
+    monkeypatch.setattr(relays, "MOST_WAITING", 10)
+    reached, go_on = threading.Event(), threading.Event()
+
+    def hold(_record):
+        reached.set()
+        return go_on.wait(10)
+
+    logger = logging.getLogger("a.slow.one")
+    logger.addFilter(hold)
+    record = record_of(logger.name, logging.WARNING, "it")
+    relay.log(record)
+    assert reached.wait(10)
+    for _ in range(100):
+        relay.log(record)
+    go_on.set()
+    Worker(relay).die(relay)
+    relay.log(record)
+    Worker(relay, 2).die(relay)
+    logger.removeFilter(hold)
+
+    assert ["it"] * 11 == caplog.messages[:11]
+    assert "it" == caplog.messages[12]
+    assert caplog.messages[11].startswith("90 log records of workers were left out")
+
+
+def test_loggers_of_names_without_end_are_not_kept(relay, monkeypatch):
+    known = logging.root.manager.loggerDict
+    monkeypatch.setattr(relays, "MOST_LOGGERS", len(known))
+    for number in range(9):
+        relay.log(record_of(f"never.heard.of.{number}", logging.DEBUG, "it"))
+    Worker(relay).die(relay)
+
+    assert [] == [name for name in known if name.startswith("never.heard.of")]
