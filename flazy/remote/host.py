@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,10 +17,12 @@ from flazy.workers.deaths import Death
 from flazy.workers.launch import Running
 
 __all__ = [
-    "ASKED", "OPEN", "REFUSED", "Host", "Terms", "User", "blame_of", "death_of", "new_number", "number_of_session",
+    "ASKED", "LONGEST", "OPEN", "REFUSED", "Allowance", "Host", "Terms", "User", "blame_of", "death_of", "new_number",
+    "number_of_session",
 ]  # fmt: skip
 
 REMOTE_BIT = 1 << 62  # workers of other machines are numbered apart from those of this one
+MOST_SLOW = 64  # calls that take long, of which a host may tell at once
 NONCE_BITS = 24  # as of the fleet's numbers: one that is wrong is nobody's
 ASKED, OPEN, REFUSED = range(3)  # what a host is to a run: asked for its modules, at work, of no use
 
@@ -98,10 +100,30 @@ class Host:
     runs: dict[int, int] = field(default_factory=dict)  # ASKED, OPEN or REFUSED
     book: Book = field(default_factory=Book)
     late: list[Died | Leaving] = field(default_factory=list)
+    slow: Allowance = field(default_factory=lambda: Allowance(MOST_SLOW))
 
     def spelled(self, worker: int) -> str:
         """Spell one of its workers, by its number here."""
         return f"worker process {self.pids.get(worker, '?')} on {self.name}"
+
+
+@dataclass(slots=True)
+class Allowance:
+    """So many things at once, and ``a_second`` of them in the long run; whoever can go on without end is not heard."""
+
+    most: float
+    a_second: float = 1.0
+    used: float = 0.0
+    at: float = 0.0
+
+    def take(self, now: float) -> bool:
+        """Say whether there may be one more now."""
+        self.used = max(0.0, self.used - (now - self.at) * self.a_second)
+        self.at = now
+        if self.used + 1 > self.most:
+            return False
+        self.used += 1
+        return True
 
 
 def new_number() -> int:
@@ -124,13 +146,15 @@ def death_of(fields: Sequence[Any], host: str) -> Death:
     """
     if len(fields) != len(DEATH) or not all(type(field) in kinds for field, kinds in zip(fields, DEATH, strict=True)):
         raise ProtocolError("a death that is none")
+    if not _are_small([field for field in fields if isinstance(field, int | float)]):
+        raise ProtocolError("a death with numbers that there are not")
     cut: list[Any] = [field[:LONGEST] if isinstance(field, str) else field for field in fields]
     worker, how, code, stack, hint, seconds, words = cut
     return Death(f"{worker} on {host}", how, code, stack, hint, seconds, words)
 
 
-def blame_of(fields: Sequence[Any] | None) -> Blame | None:
-    """Make a blame of what a host said of it.
+def blame_of(fields: Sequence[Any] | None, death: Death) -> Blame | None:
+    """Make a blame of what a host said of it, for a death.
 
     Raises
     ------
@@ -141,7 +165,15 @@ def blame_of(fields: Sequence[Any] | None) -> Blame | None:
         return None
     if [type(field) for field in fields] != BLAME or not {int}.issuperset(map(type, fields[1])):
         raise ProtocolError("a blame that is none")
-    return Blame(*fields)
+    blame = Blame(*fields)
+    if not _are_small([blame.task, blame.made, *blame.place]) or (blame.overdue and death.seconds is None):
+        raise ProtocolError("a blame for what cannot be")
+    return blame
+
+
+def _are_small(numbers: Iterable[float]) -> bool:
+    """Say whether numbers are such as can be compared and spelled; not so NaN, and ints of any size."""
+    return all(-(2**63) <= number < 2**63 for number in numbers)
 
 
 DEATH: tuple[set[type[Any]], ...] = ({str}, {str}, {int, type(None)}, {str}, {str}, {int, float, type(None)}, {str})

@@ -14,7 +14,7 @@ from typing import Any
 
 from flazy.errors import CodeMismatch, ProtocolError, VersionMismatch, WorkerError
 from flazy.remote import code, versions
-from flazy.remote.host import ASKED, OPEN, Host, blame_of, death_of, new_number, number_of_session
+from flazy.remote.host import ASKED, LONGEST, OPEN, Host, blame_of, death_of, new_number, number_of_session
 from flazy.remote.messages import (
     FROM_HOST,
     Answer,
@@ -38,7 +38,7 @@ from flazy.transport.codec import Buffer
 from flazy.transport.door import Door
 from flazy.transport.parts import checked
 from flazy.transport.payload import Decoded, Encoded
-from flazy.transport.reading import unpack_from_worker
+from flazy.transport.reading import unpack_from_worker, whose
 from flazy.transport.squeeze import expanded
 from flazy.transport.wire import Logged, Refused, Result
 from flazy.workers.launch import Running
@@ -49,6 +49,7 @@ AT_ONCE = 64  # results that are taken in before others have their turn
 STUCK_SECONDS = 300.0  # for which nothing comes of the results that a host says it has sent
 MOST_PROCESSES = 4096  # of one host
 TRAINER = "the trainer"  # in what is read on both sides
+TAKEN_BACK = "its key may not work here any more"
 LINGER_MS = 300  # for a host that is slow to hear that the trainer ends
 
 
@@ -132,15 +133,15 @@ class Hosts(Register):
 
     def _hear(self, routing: bytes, key: bytes, frames: Sequence[Buffer]) -> None:
         host = self._by_routing.get(routing)
+        if host is None and routing in self._past:
+            self.dropped += 1
+            return
         try:
             envelope, message = unpack(frames, FROM_HOST)
-            if isinstance(message, Knock):
-                if host is not None:
-                    self._lose(host, "began anew")
+            if host is None:
                 self._let_in(routing, key, message)
-            elif host is None or (envelope.session, key) != (host.session, host.key):
-                self.dropped += 1
-                self._reply(routing, Stale())
+            elif (envelope.session, key) != (host.session, host.key) or isinstance(message, Knock):
+                self._expel(host, ProtocolError("a message of another session"))
             elif envelope.before != host.told:
                 self._part(host, "has lost messages on the way")
             else:
@@ -149,15 +150,21 @@ class Hosts(Register):
                 self._take_in(host, message)
         except ProtocolError as error:
             if host is None:
+                self._shut(routing)
                 self._warn_seldom(f"dropped a message of somebody who has not been let in: {error}")
             else:
                 self._expel(host, error)
 
-    def _let_in(self, routing: bytes, key: bytes, knock: Knock) -> None:
+    def _let_in(self, routing: bytes, key: bytes, knock: Message) -> None:
+        if not isinstance(knock, Knock):
+            raise ProtocolError(f"a {type(knock).__name__} before any knock")
+        if not self._is_allowed(key):  # which it was when it connected
+            self._turn_away(routing, "AuthenticationError", TAKEN_BACK)
+            return
         name = versions.plain(knock.name) or "a machine without a name"
         if (text := versions.differences(self._about, knock.about, called=(TRAINER, name))) is not None:
             error = VersionMismatch(f"{name} cannot work for this program:\n{text}")
-            self._reply(routing, TurnedAway("VersionMismatch", str(error)))
+            self._turn_away(routing, "VersionMismatch", str(error))
             self._refuse(list(self._users.values()), error)
             return
         if not 0 < knock.processes <= MOST_PROCESSES:
@@ -177,13 +184,16 @@ class Hosts(Register):
             case Joined(worker, pid):
                 self._add(host, worker, pid)
             case Died() | Leaving():
+                if len(host.late) >= MOST_PROCESSES:
+                    raise ProtocolError(f"{len(host.late)} deaths behind results that have not come")
                 host.late.append(message)
                 self._bury(host)
             case Answer(run, found):
                 self._compare(host, run, found)
             case Slow(worker, run, task, place, seconds, stack):
-                if worker in host.workers and host.runs.get(run) == OPEN and run in self._users:
-                    self._users[run].slow(host.workers[worker], Running(run, task, place, 0), seconds, stack[:65536])
+                is_known = worker in host.workers and host.runs.get(run) == OPEN and run in self._users
+                if is_known and host.slow.take(host.heard):
+                    self._users[run].slow(host.workers[worker], Running(run, task, place, 0), seconds, stack[:LONGEST])
             case Passed():
                 self._pass_on(host, message)
 
@@ -213,10 +223,10 @@ class Hosts(Register):
         reply = unpack_from_worker(message.frames)
         match reply:
             case Logged(record=record):
-                self._caller.log(record)
+                self._caller.log({name: _cut(value) for name, value in record.items()})
             case Refused(run=run, reason=reason) if host.runs.get(run) == OPEN and run in self._users:
                 what = f"a worker process on {host.name} could not load the functions of this stage"
-                self._withdraw(host, self._users[run], WorkerError(f"{what}:\n\n{reason}"))
+                self._withdraw(host, self._users[run], WorkerError(f"{what}:\n\n{reason[:LONGEST]}"))
             case Result():
                 raise ProtocolError("a result by the way of tasks")
 
@@ -245,14 +255,17 @@ class Hosts(Register):
                 self._expel(host, error)
 
     def _result(self, host: Host, message: Passed) -> None:
+        worker, run = whose(message.frames)
+        number, user = host.workers.get(worker), self._users.get(run)
+        if number is None or user is None or host.runs.get(run) != OPEN:
+            self.dropped += 1  # of a run that is over, or a worker that has died: nobody looks into it
+            return
+        if message.sizes and user.terms.compression is None:
+            raise ProtocolError("a compressed result, for which nobody has asked")
         frames = expanded(message.frames, message.sizes) if message.sizes else message.frames
         result = unpack_from_worker(frames)
-        if not isinstance(result, Result):
+        if not isinstance(result, Result) or (result.worker, result.run) != (worker, run):
             raise ProtocolError(f"a {type(result).__name__} by the way of results")
-        number, user = host.workers.get(result.worker), self._users.get(result.run)
-        if number is None or user is None or host.runs.get(result.run) != OPEN:
-            self.dropped += 1
-            return
         if not isinstance(result.payload, Encoded) or result.filled or result.spec:
             raise ProtocolError("a result in shared memory, of another machine")
         payload: Encoded | Decoded = result.payload
@@ -273,7 +286,8 @@ class Hosts(Register):
                 return
             if last.worker not in host.workers:
                 raise ProtocolError(f"worker {last.worker} has died, but was not there")
-            death, blame = death_of(last.death, host.name), blame_of(last.blame)
+            death = death_of(last.death, host.name)
+            blame = blame_of(last.blame, death)
             number = host.workers.pop(last.worker)
             del self._workers[number]
             for user in self._opened(host):
@@ -282,7 +296,7 @@ class Hosts(Register):
 
     def _expel(self, host: Host, error: ProtocolError) -> None:
         """End the session of a host that broke the protocol; that counts as its own doing."""
-        self._reply(host.routing, TurnedAway("ProtocolError", str(error)))
+        self._turn_away(host.routing, "ProtocolError", str(error))
         self._lose(host, f"sent what breaks the protocol ({error})", own=True)
 
     def _part(self, host: Host, how: str) -> None:
@@ -297,7 +311,7 @@ class Hosts(Register):
             if now - host.heard > self._heartbeat:
                 self._part(host, f"was silent for {self._heartbeat:g} s")
             elif not self._is_allowed(host.key):
-                self._reply(host.routing, TurnedAway("AuthenticationError", "its key may not work here any more"))
+                self._turn_away(host.routing, "AuthenticationError", TAKEN_BACK)
                 self._lose(host, "may not work here any more: its key was taken back")
             elif stuck:
                 self._part(host, "has sent results that do not come through")
@@ -307,3 +321,7 @@ class Hosts(Register):
 
 def _joined(host: Host) -> str:
     return f"{host.name} works for this program, with {host.processes} process{'' if host.processes == 1 else 'es'}"
+
+
+def _cut(value: Any) -> Any:
+    return value[:LONGEST] if isinstance(value, str) else value

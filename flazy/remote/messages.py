@@ -265,6 +265,19 @@ def _all(kinds: tuple[type[Any], ...], values: Iterable[Any]) -> bool:
     return set(kinds).issuperset(map(type, values))
 
 
+def _is_number(value: Any) -> bool:
+    # Python has ints of any size, which it can neither compare with a float nor turn into text.
+    return type(value) is int and 0 <= value < 2**64
+
+
+def _is_small(value: int) -> bool:
+    return -(2**63) <= value < 2**63
+
+
+def _is_seconds(value: Any) -> bool:
+    return (type(value) is float and 0 <= value < math.inf) or _is_number(value)
+
+
 def _is_table(value: Any, *kinds: type[Any]) -> bool:
     return type(value) is dict and _all((str,), value) and _all(kinds, value.values())
 
@@ -275,22 +288,23 @@ def _is_batching(value: Any) -> bool:
 
 # What a field may hold, by its annotation: the trainer believes nothing that a host says.
 CHECKS: Final[dict[str, Callable[[Any], bool]]] = {
-    "int": lambda value: type(value) is int and value >= 0,
+    "int": _is_number,
     "str": lambda value: type(value) is str,
     "str | None": lambda value: value is None or type(value) is str,
     "bool": lambda value: type(value) is bool,
-    "float": lambda value: type(value) in {float, int} and 0 <= value < math.inf,
-    "float | None": lambda value: value is None or (type(value) in {float, int} and 0 <= value < math.inf),
+    "float": _is_seconds,
+    "float | None": lambda value: value is None or _is_seconds(value),
     "dict[str, str]": lambda value: _is_table(value, str),
     "dict[str, str | None]": lambda value: _is_table(value, str, type(None)),
     "dict[str, int]": lambda value: _is_table(value, int),
-    "list[int]": lambda value: type(value) is list and _all((int,), value),
+    "list[int]": lambda value: type(value) is list and all(map(_is_number, value)),
     "list[str]": lambda value: type(value) is list and _all((str,), value),
-    "tuple[int, ...]": lambda value: type(value) is tuple and _all((int,), value),
+    # Places of calls: those outside of any function are below 0.
+    "tuple[int, ...]": lambda value: type(value) is tuple and _all((int,), value) and all(map(_is_small, value)),
     "tuple[Any, ...]": lambda value: type(value) is tuple,
     "tuple[Any, ...] | None": lambda value: value is None or type(value) is tuple,
     "tuple[int, str | None] | None": lambda value: value is None or _is_batching(value),
-    "Sequence[int]": lambda value: type(value) is tuple and _all((int,), value) and min(value, default=0) >= 0,
+    "Sequence[int]": lambda value: type(value) is tuple and all(map(_is_number, value)),
 }
 FRAMES: Final = frozenset({"Sequence[Buffer]", "Buffer | None"})  # which whoever reads them checks
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from flazy.errors import FlazyError, NoWorkers
-from flazy.remote.host import ASKED, OPEN, REFUSED, Host, User
-from flazy.remote.messages import Envelope, Inquiry, Message, Opened, Over, Passed, pack
+from flazy.remote.host import ASKED, OPEN, REFUSED, Allowance, Host, User
+from flazy.remote.messages import Envelope, Inquiry, Message, Opened, Over, Passed, TurnedAway, pack
 from flazy.transport.codec import Buffer
 from flazy.transport.door import Door
 from flazy.transport.squeeze import squeezed
@@ -21,7 +21,8 @@ from flazy.workers.deaths import Death
 
 __all__ = ["Caller", "Register"]
 
-SELDOM_SECONDS = 1.0
+MOST_WARNINGS = 5  # at once
+MOST_PAST = 4096  # connections; more are hardly open at a time
 
 
 class Caller(Protocol):
@@ -55,9 +56,10 @@ class Register:
         self._by_session: dict[int, Host] = {}
         self._workers: dict[int, tuple[Host, int]] = {}
         self._users: dict[int, User] = {}
+        self._past: dict[bytes, None] = {}  # connections that have had their session, or were refused one
         self._alone: dict[int, tuple[float, float]] = {}  # runs without a worker: how long they bear it, and until when
         self._last_refusal = ""
-        self._warned_at = 0.0
+        self._warnings = Allowance(MOST_WARNINGS)
         self._unsaid = 0
 
     def admit(self, user: User, patience: float | None) -> None:
@@ -108,14 +110,27 @@ class Register:
     def _reply(self, routing: bytes, message: Message) -> None:
         self.door.send(routing, pack(message, Envelope(0, 0)))
 
+    def _turn_away(self, routing: bytes, kind: str, reason: str) -> None:
+        self._reply(routing, TurnedAway(kind, reason))
+        self._shut(routing)
+
+    def _shut(self, routing: bytes) -> None:
+        """Hear nothing of a connection any more.
+
+        libzmq closes none of those that have come to us.  An honest host makes a new one for each session, and to one
+        that begins anew on the same without end, the functions would be sent each time.
+        """
+        self._past[routing] = None
+        if len(self._past) > MOST_PAST:
+            del self._past[next(iter(self._past))]
+
     def _warn_seldom(self, text: str) -> None:
-        """Warn of what somebody could go on doing, at most once a second."""
-        now = time.monotonic()
-        if now - self._warned_at < SELDOM_SECONDS:
+        """Warn of what somebody could go on doing, after a few times only once a second."""
+        if not self._warnings.take(time.monotonic()):
             self._unsaid += 1
             return
         more = f" ({self._unsaid} more since the last warning of the kind)" if self._unsaid else ""
-        self._warned_at, self._unsaid = now, 0
+        self._unsaid = 0
         self._caller.warn(text + more)
 
     def _withdraw(self, host: Host, user: User, error: FlazyError) -> None:
@@ -130,7 +145,7 @@ class Register:
     def _refuse(self, users: Sequence[User], error: FlazyError) -> None:
         """Tell those who have no worker; the others go on, and the caller is warned."""
         self._last_refusal = str(error)
-        self._caller.warn(str(error))
+        self._warn_seldom(str(error))
         for user in users:
             if not self._at_work(user):
                 user.refused(error)
@@ -172,6 +187,7 @@ class Register:
     def _lose(self, host: Host, how: str, *, own: bool = False) -> None:
         """Count nothing of a session any more."""
         self._by_routing.pop(host.routing, None)
+        self._shut(host.routing)
         self._by_session.pop(host.session, None)
         users = self._opened(host)
         for number in host.workers.values():

@@ -18,7 +18,7 @@ __all__ = ["expanded", "need", "squeezed"]
 
 WORTHWHILE = 1024  # bytes from which a frame is tried
 SAVES = 0.95  # of its size, at most, or it goes as it is
-MOST = 2**30  # bytes that a frame may become
+MOST = 2**30  # bytes that the frames of a message may become, together: a byte of lz4 may stand for 255
 
 
 def need(name: str) -> None:
@@ -38,10 +38,12 @@ def squeezed(frames: Sequence[Buffer]) -> tuple[list[Buffer], list[int]]:
     block = _block()
     made: list[Buffer] = []
     sizes: list[int] = []
+    left = MOST
     for frame in frames:
         size = size_of([frame])
-        small = block.compress(frame, store_size=False) if WORTHWHILE <= size <= MOST else b""
+        small = block.compress(frame, store_size=False) if WORTHWHILE <= size <= left else b""
         saves = 0 < len(small) < SAVES * size
+        left -= size * saves
         made.append(small if saves else frame)
         sizes.append(size if saves else 0)
     return made, sizes
@@ -55,16 +57,19 @@ def expanded(frames: Sequence[Buffer], sizes: Sequence[int]) -> list[Buffer]:
     ProtocolError
         These frames were not made so.
     """
-    if len(frames) != len(sizes) or max(sizes, default=0) > MOST:
+    if len(frames) != len(sizes) or sum(sizes) > MOST:
         raise ProtocolError(f"{len(sizes)} sizes for {len(frames)} frames")
     block = _block()
     try:
-        return [
+        made = [
             block.decompress(frame, uncompressed_size=size, return_bytearray=True) if size else frame
             for frame, size in zip(frames, sizes, strict=True)
         ]
     except (block.LZ4BlockError, MemoryError, ValueError) as error:
         raise ProtocolError(f"a frame that cannot be expanded: {error}") from error
+    if any(size and len(frame) != size for frame, size in zip(made, sizes, strict=True)):
+        raise ProtocolError("a frame that is shorter than it was said to be")
+    return made
 
 
 def _block() -> Any:
