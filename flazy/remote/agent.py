@@ -321,7 +321,7 @@ class _Agent:
         reports, stages = self._reports, self._relayed.stages
         state = "connecting" if not self._started else "waiting for the trainer"
         if self._trainer is not None and self._trainer.session:
-            state = "working" if stages else "waiting for work"
+            state = ("working" if reports.ready else "starting") if stages else "waiting for work"
         if self._outcome is not None:
             state = "leaving"
         done = len(reports.ready), reports.samples, reports.nbytes

@@ -111,6 +111,7 @@ class Hosts(Register):
 
     def end(self) -> None:
         """Tell every host that the trainer ends."""
+        self._at_end = True
         for host in list(self._by_session.values()):
             self._say(host, Over(0))
         self._flush()

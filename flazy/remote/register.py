@@ -61,6 +61,7 @@ class Register:
         self._last_refusal = ""
         self._warnings = Allowance(MOST_WARNINGS)
         self._unsaid = 0
+        self._at_end = False
 
     def admit(self, user: User, patience: float | None) -> None:
         """Let every host work on a run, those included that come later; for so long it may have none, None: ever."""
@@ -192,7 +193,8 @@ class Register:
         users = self._opened(host)
         for number in host.workers.values():
             del self._workers[number]
-        self._warn_seldom(f"{host.name} {how}" + ("; its samples are sent again" if users and host.workers else ""))
+        if not self._at_end:  # else it goes because we have said so
+            self._warn_seldom(f"{host.name} {how}" + ("; its samples are sent again" if users and host.workers else ""))
         for number in host.workers.values():
             for user in users:
                 user.lost(number, Death(host.spelled(number), f"is lost: its machine {how}"), None, own=own)

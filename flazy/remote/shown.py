@@ -143,7 +143,7 @@ class Journal:
         """
         self.last = snapshot
         told = (snapshot.state, snapshot.stages or self._told[1])
-        if told != self._told and snapshot.state not in {"waiting for work", "leaving"}:
+        if told != self._told and snapshot.state not in {"starting", "waiting for work", "leaving"}:
             self._told = told
             log.info("%s", news(snapshot))
 

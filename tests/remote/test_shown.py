@@ -92,9 +92,10 @@ def test_journal_tells_changes_of_state_alone(caplog):
     journal = Journal()
     calling = WORKING._replace(state="connecting", processes=0, stages=())
     between = WORKING._replace(state="waiting for work", stages=())
+    starting = WORKING._replace(state="starting", processes=0)
 
     for snapshot in [
-        calling, calling, between, WORKING, WORKING._replace(samples=97_000), between, WORKING,
+        calling, calling, between, starting, WORKING, WORKING._replace(samples=97_000), between, WORKING,
         WORKING._replace(stages=("map(other)",), processes=1), between._replace(state="waiting for the trainer"),
         between._replace(state="leaving"),
     ]:  # fmt: skip
