@@ -76,7 +76,7 @@ class Reports:
         self._tell = tell
         self._give = give
         self._fail = fail
-        self._breaker = Breaker(1)
+        self._breaker = Breaker(1, "the worker processes of this machine")
         self._started = False
         self._inputs: dict[tuple[int, int], dict[int, Payload]] = {}  # by process and run, then by task
         self._closing: dict[tuple[int, int], float] = {}  # processes that have not closed a run yet, and since when

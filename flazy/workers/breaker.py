@@ -26,10 +26,13 @@ class Breaker:
     ----------
     n
         How many workers it has; may be changed as they come and go.
+    whose
+        As they are called in the error.
     """
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, whose: str = "the workers of this stage") -> None:
         self.n = n
+        self._whose = whose
         self._fruitless = {True: 0, False: 0}  # deaths since the last result, own and by others
         self._failed_starts = 0
         self._exits: deque[str] = deque(maxlen=SHOWN)
@@ -55,4 +58,4 @@ class Breaker:
         return None
 
     def _broken(self, what: str) -> WorkerPoolBroken:
-        return WorkerPoolBroken(f"the workers of this stage {what}. " + "\n".join(self._exits))
+        return WorkerPoolBroken(f"{self._whose} {what}. " + "\n".join(self._exits))

@@ -294,7 +294,8 @@ class Fleet(Tenancy):
         if not self._workers:
             self.kernels.forget()
         owner = worker.owner
-        name = f"worker process {worker.pid or worker.process.pid}"
+        pid = worker.pid or worker.process.pid
+        name = "a worker process" if pid is None else f"worker process {pid}"
         if owner is None or worker.ending:
             if worker.foul:
                 self.relay.warn(f"{name} {how}")
