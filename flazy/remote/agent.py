@@ -63,7 +63,7 @@ TURNED_AWAY = {"VersionMismatch": 4, "CodeMismatch": 4, "AuthenticationError": 2
 NOBODY = "nobody answers there"
 WRONG_TRAINER = (
     "the trainer's key does not match the join code, which is of another run, or of another program: take the line "
-    "that the trainer shows now"
+    "that the trainer shows now (of a tunnel that finds nobody at its other end it looks the same)"
 )
 KEY_REFUSED = (
     "the trainer does not accept this key: the join code is of an earlier run, or the key of this machine is not in "

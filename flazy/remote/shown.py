@@ -88,7 +88,8 @@ def _joined(parts: list[tuple[int, str]]) -> str:
 
 def news(snapshot: Snapshot) -> str:
     """Say what is new, for a log: the state, and nothing that grows."""
-    running = f", {processes(snapshot.processes)}: {', '.join(snapshot.stages)}" if snapshot.stages else ""
+    ready = f"{processes(snapshot.processes)}: " if snapshot.processes else ""  # they start while it is opened
+    running = f", {ready}{', '.join(snapshot.stages)}" if snapshot.stages else ""
     return printable(f"{snapshot.state} ({snapshot.trainer}{running})")
 
 

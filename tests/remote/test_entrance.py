@@ -3,13 +3,16 @@
 import logging
 
 import pytest
+import zmq
 
 from flazy import Dataset
-from flazy.errors import InvalidArgument
+from flazy.errors import InvalidArgument, NoWorkers
 from flazy.plan.remote import Remote
 from flazy.remote.entrance import _keys_of
+from flazy.remote.join import decode
 from flazy.remote.keyfiles import keygen, public_line
 from flazy.transport.curve import new_keys
+from flazy.transport.line import Line, LineEvent
 
 
 def test_files_of_keys_may_be_named_from_home(tmp_path, monkeypatch):
@@ -38,3 +41,15 @@ def test_join_file_that_cannot_be_written_is_named(tmp_path):
     remote = Remote("tcp://127.0.0.1:0", join_file=tmp_path / "nowhere" / "join")
     with pytest.raises(InvalidArgument, match=r"the join file .*/nowhere/join cannot be written: No such file"):
         Dataset([1]).map(abs, workers=remote).list()
+
+
+def test_who_has_waited_for_nobody_is_told_of_keys_that_were_refused(tmp_path):
+    remote = Remote("tcp://127.0.0.1:0", join_file=tmp_path / "join", join_timeout=0.2)
+    with Dataset([1]).map(abs, workers=remote).open() as run:
+        code = decode((tmp_path / "join").read_text())
+        line = Line(code.host, code.port, code.results_port, code.trainer, new_keys())
+        while LineEvent.KEY_REFUSED not in line.events():
+            zmq.select(line.sockets(), [], [], timeout=10)
+        line.close()
+        with pytest.raises(NoWorkers, match=r"(?s)for 0\.2 s\..*a key that may not join, \d times, the last from 127"):
+            list(run)

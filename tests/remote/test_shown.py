@@ -108,6 +108,7 @@ def test_journal_tells_changes_of_state_alone(caplog):
         "waiting for the trainer (gpu1:5555)",
     ] == caplog.messages
     assert news(WORKING) == caplog.messages[1]
+    assert "working (gpu1:5555, map(decode), random_map(augment))" == news(WORKING._replace(processes=0))
 
 
 def test_terminal_redraws_one_line_and_lets_others_write_above_it():
