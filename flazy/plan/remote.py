@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -14,6 +15,7 @@ from flazy.plan.where import Where
 __all__ = ["Remote"]
 
 COMPRESSIONS = ("lz4",)
+HOST = re.compile(r"[\w.-]+|[\w.%]*:[\w.%]*:[\w.:%]*")  # a name or IPv4, or IPv6, without a port
 SHORTEST_HEARTBEAT_S = 2
 
 
@@ -98,6 +100,8 @@ class Remote(Where):
                 f"heartbeat={self.heartbeat!r} of Remote must be at least {SHORTEST_HEARTBEAT_S}: machines say once a "
                 "second that they are there"
             )
+        if self.host is not None and not HOST.fullmatch(self.host):
+            raise InvalidArgument(f"host={self.host!r} of Remote: give a name or an address alone, e.g. '192.168.1.5'")
         if self.compression not in (None, *COMPRESSIONS):
             raise InvalidArgument(f"compression={self.compression!r} of Remote: there is {', '.join(COMPRESSIONS)}")
         if self.key is not None and self.authorized_workers is None:

@@ -148,6 +148,13 @@ def test_address_alone_is_answered_with_what_listens_there():
         Dataset([1]).map(print, workers="tcp://0.0.0.0:5555")
 
 
+@pytest.mark.parametrize("host", ["", "tcp://192.168.1.5:5555", "192.168.1.5:5555"])
+def test_host_that_others_reach_is_a_name_or_an_address(host):
+    assert "fe80::1" == Remote("tcp://0.0.0.0:5555", host="fe80::1").host
+    with pytest.raises(InvalidArgument, match=f"host='{host}' of Remote: give a name or an address alone"):
+        Remote("tcp://0.0.0.0:5555", host=host)
+
+
 def test_machines_have_time_to_say_that_they_are_there():
     with pytest.raises(InvalidArgument, match="heartbeat=1 of Remote must be at least 2"):
         Remote("tcp://0.0.0.0:5555", heartbeat=1)
