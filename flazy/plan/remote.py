@@ -16,7 +16,6 @@ __all__ = ["Remote"]
 
 COMPRESSIONS = ("lz4",)
 HOST = re.compile(r"[\w.-]+|[\w.%]*:[\w.%]*:[\w.:%]*")  # a name or IPv4, or IPv6, without a port
-SHORTEST_HEARTBEAT_S = 2
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -49,7 +48,7 @@ class Remote(Where):
     join_timeout
         Seconds without any worker after which `NoWorkers` is raised; at the start, and whenever all have gone.
     heartbeat
-        Seconds of silence after which a machine counts as lost, at least 2.
+        Seconds of silence after which a machine counts as lost.
     authorized_workers
         A file with the public keys of the machines that may work for us, one a line, as ``flazy-worker keygen`` prints
         them; for keys that last. ``None``: there is one new key for each run, and it is in the line that is shown.
@@ -95,11 +94,6 @@ class Remote(Where):
         self._check_seconds("timeout", or_none="no limit")
         self._check_seconds("join_timeout")
         self._check_seconds("heartbeat")
-        if self.heartbeat < SHORTEST_HEARTBEAT_S:
-            raise InvalidArgument(
-                f"heartbeat={self.heartbeat!r} of Remote must be at least {SHORTEST_HEARTBEAT_S}: machines say once a "
-                "second that they are there"
-            )
         if self.host is not None and not HOST.fullmatch(self.host):
             raise InvalidArgument(f"host={self.host!r} of Remote: give a name or an address alone, e.g. '192.168.1.5'")
         if self.compression not in (None, *COMPRESSIONS):
