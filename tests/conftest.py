@@ -11,7 +11,7 @@ import gc
 import itertools
 import os
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Hashable, Iterator
 
 import hypothesis
 import pytest
@@ -72,7 +72,8 @@ _tests = itertools.count(1)
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
     """End the whole run with all stacks when one test, its fixtures included, takes too long."""
-    item.stash[_SHARES] = nextitem is not None and item.path == nextitem.path and _shares(item) and _shares(nextitem)
+    both = nextitem is not None and _shares(item) and _shares(nextitem)
+    item.stash[_SHARES] = both and _group(item) == _group(nextitem)
     if item.config.getoption("usepdb"):  # a person at the debugger takes as long as it takes
         return (yield)
     marker = item.get_closest_marker("time_limit")
@@ -139,6 +140,16 @@ def pytest_fixture_post_finalizer(fixturedef: pytest.FixtureDef[object]) -> None
 
 def _shares(item: pytest.Item) -> bool:
     return item.get_closest_marker("shares_workers") is not None
+
+
+def _group(item: pytest.Item) -> tuple[Hashable, ...]:
+    """Give what is common to those that share workers: the file, and the parameters that the marker names.
+
+    What is opened for one of these is there when leaks are looked for, so it has to be there at the first look, too.
+    """
+    marker, callspec = item.get_closest_marker("shares_workers"), getattr(item, "callspec", None)
+    names = marker.args if marker is not None and callspec is not None else ()
+    return item.path, *[callspec.params.get(name) for name in names]
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from tests.pools import faults  # noqa: F401 - it adds checks
 from tests.pools.conformance import CHECKS
 from tests.pools.kinds import CAPABILITIES, KINDS
 
-pytestmark = [pytest.mark.slow, pytest.mark.shares_workers]
+pytestmark = [pytest.mark.slow, pytest.mark.shares_workers("where")]
 
 
 @pytest.fixture(scope="module")
