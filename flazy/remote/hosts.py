@@ -309,7 +309,7 @@ class Hosts(Register):
         for host in list(self._by_session.values()):
             host.heard = min(now, host.heard + late)  # we did not listen: who wakes from a stop finds nobody silent
             stuck = host.claimed > host.results and now - host.moved > STUCK_SECONDS
-            if now - host.heard > self._heartbeat:
+            if now - max(host.heard, host.moved) > self._heartbeat:
                 self._part(host, f"was silent for {self._heartbeat:g} s")
             elif not self._is_allowed(host.key):
                 self._turn_away(host.routing, "AuthenticationError", TAKEN_BACK)
