@@ -117,6 +117,7 @@ class _Agent:
         self._refusals = 0
         self._faults = 0
         self._why = ""  # the last try to reach the trainer failed
+        self._was_accepted = False  # in that try, by a system if not by a program
         self._outcome: Outcome | None = None
 
     def leave(self, *_signal: object) -> None:
@@ -266,8 +267,9 @@ class _Agent:
                 self._break("the trainer is silent")
         elif self._trainer is not None and now - self._heard > self._patience:
             self._break(NOBODY)
-        apart = self._apart_since is not None and now - self._apart_since > 0.8 * self._patience
-        if apart and not self._settings.keep:
+        stopped = self._started and self._was_accepted
+        borne = LEAST_SILENCE_SECONDS if stopped else 0.8 * self._patience
+        if self._apart_since is not None and now - self._apart_since > borne and not self._settings.keep:
             self._end(3, f"{self._where} is gone: {self._why}" if self._started else self._unreached())
 
     def _unreached(self) -> str:
@@ -284,6 +286,7 @@ class _Agent:
             log.info("%s: %s", self._where, why)
         self._why = why
         if self._trainer is not None:
+            self._was_accepted = self._trainer.line.was_accepted
             self._trainer.close()
             self._trainer = None
         self._relayed.drop()

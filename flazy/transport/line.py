@@ -36,7 +36,7 @@ Waiting = deque[Sequence[Buffer]]
 
 WATCHED = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_CONNECTED
 )  # fmt: skip
 
 
@@ -77,6 +77,7 @@ class _Link:
         self.socket = made
         self.monitor: zmq.Socket[bytes] = made.get_monitor_socket(WATCHED)
         self.is_open = False
+        self.was_accepted = False
         made.connect(to)
 
     def events(self) -> Iterator[LineEvent]:
@@ -86,7 +87,9 @@ class _Link:
                 event, value = EVENT.unpack(self.monitor.recv_multipart(zmq.NOBLOCK)[0])
             except zmq.Again:
                 return
-            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            if event == zmq.EVENT_CONNECTED:
+                self.was_accepted = True
+            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self.is_open = True
                 yield LineEvent.CONNECTED
             else:
@@ -147,6 +150,11 @@ class Line:
     def pending(self) -> int:
         """The bytes that wait, for the links to stand or for room; after the end of the line, those that are lost."""
         return sum(nbytes(frames) for waiting in self._waiting for frames in waiting)
+
+    @property
+    def was_accepted(self) -> bool:
+        """Whether a connection was made, even if nobody has answered on it: so it is where a program is stopped."""
+        return any(link.was_accepted for link in self._links)
 
     def sockets(self) -> list[zmq.Socket[bytes]]:
         """Give what is to be polled for something to read: control and both monitors."""

@@ -131,6 +131,24 @@ def test_each_reason_to_wait_is_told_once(caplog):
     assert ["nobody answers there", agent.KEY_REFUSED] == said(caplog)
 
 
+def test_trainer_that_is_connected_and_does_not_answer_is_waited_for():
+    """So it is where it was stopped, or swapped out, with more to read than its system keeps."""
+    tries = []
+
+    def refresh():
+        tries.append(codes[len(tries) > 0])
+        if len(tries) == 8:
+            signal.raise_signal(signal.SIGTERM)
+        return tries[-1], trainer.guests
+
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as held, Trainer(Welcome(0.1), [b"no"]) as trainer:
+        port = held.getsockname()[1]
+        codes = trainer.code, trainer.code._replace(port=port, results_port=port)
+        outcome, _ = served(trainer, refresh=refresh)
+
+    assert (0, 8) == (outcome.code, len(tries)), outcome
+
+
 def test_trainer_that_says_nothing_is_worked_for_as_long_as_its_machine_is_there():
     """It may have been stopped by a debugger; six times its patience are over soon."""
     with Trainer(Welcome(0.08), beats=40) as trainer:
