@@ -215,7 +215,8 @@ class Register:
 
     def _nobody(self, patience: float) -> str:
         refused, seen = self.door.guard.refusals, self.door.guard.refused
-        strangers = f"\nSomebody came with a key that may not join, {refused} times, the last from {seen[-1]}."
-        keys = strangers if seen else ""
+        keys = ""
+        if seen:
+            keys = f"\nSomebody came with a key that may not join, {refused} times, the last from {seen[-1]}."
         last = f"\nThe last that came was turned away. {self._last_refusal}" if self._last_refusal else ""
         return f"no worker was connected for {patience:g} s. {self._how}{keys}{last}"
