@@ -22,31 +22,25 @@ import ray
 
 from flazy.plan.kernel import Kernel
 from flazy.plan.shipping import load_ops
-from flazy.transport import wire
 from flazy.transport.codec import Buffer, nbytes
 from flazy.transport.payload import Encoded, Payload
 from flazy.transport.places import Place
 from flazy.transport.reading import unpack
 from flazy.transport.stretches import Stretch, arranged
 from flazy.transport.wire import Hello, Message, Open, Result, Task, pack
+from flazy.workers.allocator import keep_memory
 from flazy.workers.contract import STALE
 from flazy.workers.forward import Forward
 from flazy.workers.freshness import Imported
 from flazy.workers.loop import Loop
 from flazy.workers.ray.record import Here, Record
 
-__all__ = ["Closed", "Fault", "Item", "Packed", "Worker", "as_buffers", "as_frames"]
+__all__ = ["Fault", "Item", "Packed", "Worker", "as_buffers", "as_frames"]
 
 SWITCH_SECONDS = 0.0005  # a function of pure Python would hold up each step of Ray's threads by Python's 5 ms
 SMALL = 16 * 1024  # bytes up to which a frame is copied into the message rather than put beside it
 
 Frame = bytes | np.ndarray[Any, Any]
-
-
-class Closed(NamedTuple):
-    """A run is closed: nothing of it runs any more."""
-
-    run: int
 
 
 class Fault(NamedTuple):
@@ -55,7 +49,7 @@ class Fault(NamedTuple):
     trace: str
 
 
-Item = list[Frame] | Here | Closed | Fault  # of what `Worker.serve` gives; a list is a message
+Item = list[Frame] | Here | Fault  # of what `Worker.serve` gives; a list is a message
 
 
 class Packed(NamedTuple):
@@ -93,6 +87,7 @@ class Worker:
     def __init__(self, number: int, node: str) -> None:
         self._number = number
         sys.setswitchinterval(SWITCH_SECONDS)
+        keep_memory()
         self._link = _Link()
         self._next = 0
         self._early: dict[int, list[Message]] = {}
@@ -136,9 +131,6 @@ class _Link:
         """Send a message; returns when nobody can change it any more."""
         if isinstance(message, Hello):
             return  # said by `Here`
-        if isinstance(message, wire.Closed):
-            self.give(Closed(message.run))
-            return
         frames = as_frames(pack(message))
         if not _may_change(message):
             self.give(frames)

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 from flazy.core.events import Blame
 from flazy.errors import ProtocolError, WorkerError
 from flazy.transport.reading import unpack_from_worker
-from flazy.transport.wire import Bye, Close, Logged, Message, Open, Refused, Result, Shipment, Task, pack
+from flazy.transport.wire import Bye, Close, Closed, Logged, Message, Open, Refused, Result, Shipment, Task, pack
 from flazy.workers.deaths import Death
 from flazy.workers.launch import running_in
-from flazy.workers.ray.actor import Closed, Fault, Item, as_buffers, as_frames
+from flazy.workers.ray.actor import Fault, Item, as_buffers, as_frames
 from flazy.workers.ray.courier import Courier, Ending
 from flazy.workers.ray.record import Here, death_of
 from flazy.workers.ray.stored import Stored
@@ -208,9 +208,6 @@ class Actors:
             case Here():
                 member.here = item
                 self._is_free(member)
-            case Closed():
-                if item.run == member.run and not member.free:
-                    self._is_free(member)
             case Fault():
                 member.foul = f"cannot go on: {item.trace}"
                 self.courier.kill(member.number)
@@ -220,6 +217,9 @@ class Actors:
     def _read(self, member: _Member, message: object) -> None:
         owner = member.owner
         match message:
+            case Closed():
+                if message.run == member.run and not member.free:
+                    self._is_free(member)
             case Logged():
                 self.relay.log(message.record)
             case Result() if owner is not None and owner.run == message.run:
