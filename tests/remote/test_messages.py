@@ -51,13 +51,14 @@ rows = st.lists(plain | st.lists(plain, max_size=2).map(tuple), max_size=4).map(
 tables = st.dictionaries(text, text, max_size=3)
 kernels = st.tuples(st.binary(max_size=20), frames) | st.just((None, []))
 envelopes = st.builds(Envelope, numbers, numbers)
+places = st.integers(-(2**63), 2**63 - 1)
 
 SAID = {
     Knock: st.builds(Knock, text, numbers, tables),
     Joined: st.builds(Joined, numbers, numbers),
     Died: st.builds(Died, numbers, rows, numbers, st.none() | rows, st.booleans(), numbers),
     Answer: st.builds(Answer, numbers, st.dictionaries(text, st.none() | text, max_size=3)),
-    Slow: st.builds(Slow, numbers, numbers, numbers, st.lists(numbers, max_size=4).map(tuple), seconds, text),
+    Slow: st.builds(Slow, numbers, numbers, numbers, st.lists(places, max_size=4).map(tuple), seconds, text),
     Leaving: st.builds(Leaving, numbers),
     Beat: st.builds(Beat, numbers),
     Passed: st.builds(Passed, frames, numbers, numbers, numbers, st.lists(numbers, max_size=3).map(tuple)),
