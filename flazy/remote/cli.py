@@ -7,7 +7,6 @@ is the agent's.  Whatever goes wrong is said in a line or two, never as a traceb
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
 import sys
@@ -43,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code: see `flazy.remote.settings.EXITS`.
     """
-    given = os.environ.pop(VARIABLE, "")  # before anything is started that would inherit it
+    given = handed.taken()  # before anything is started that would inherit it
     typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if typed[:1] == ["keygen"]:

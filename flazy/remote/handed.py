@@ -5,9 +5,12 @@ The one rule: a code with a key is not taken from where others can see it, and n
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import re
 import stat
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,9 +20,10 @@ from typing import TextIO
 from flazy.errors import InvalidArgument, MissingFile, SecurityError
 from flazy.remote.join import VARIABLE, JoinCode, decode
 
-__all__ = ["EXPOSED", "awaited", "found_in", "harmless", "held_by", "hidden", "typed_in"]
+__all__ = ["EXPOSED", "awaited", "found_in", "harmless", "held_by", "hidden", "taken", "typed_in"]
 
 LONGEST = 64 * 1024  # characters that are read; a code is far shorter
+ENV_START = 47  # in /proc/self/stat, behind the name of the command: see proc(5)
 LOOK_S = 0.5  # between two looks: file systems that machines share tell nobody of a new file
 CODE = re.compile(r"fz\d+\.[\w=-]{16,}", re.ASCII)
 
@@ -27,6 +31,23 @@ EXPOSED = (
     "a join code with a key does not belong on the command line, where ps shows it to everybody on this machine:\n"
     f"write {VARIABLE}=… before flazy-worker, or use --join-file F, or --join - with the code on standard input"
 )
+
+
+def taken() -> str:
+    """Give the variable, which nobody finds any more: neither what we start, nor by ``/proc`` and ``ps e``.
+
+    These show the environment as it was at our start, from our own memory, where functions that run here as the same
+    user could read it. Where that is no file of Linux's, it stays.
+    """
+    given = os.environ.pop(VARIABLE, "")
+    if given and sys.platform == "linux":
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            fields = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            start, end = map(int, fields[ENV_START : ENV_START + 2])
+            found = b"\0" + ctypes.string_at(start, end - start) if start else b""
+            if (place := found.find(f"\0{VARIABLE}=".encode())) >= 0:
+                ctypes.memset(start + place + len(VARIABLE) + 1, 0, len(os.fsencode(given)))
+    return given
 
 
 def found_in(text: str, where: str) -> JoinCode:
