@@ -9,7 +9,7 @@ import textwrap
 import pytest
 
 from flazy import Dataset, Ray
-from flazy.errors import MissingExtra
+from flazy.errors import MissingExtra, WorkerError
 from tests.test_exports import run_afresh
 
 
@@ -32,6 +32,15 @@ def test_local_workers_load_no_ray(tmp_path):
     """
 
     assert (0, "") == run_afresh(textwrap.dedent(program), tmp_path)
+
+
+def test_ray_client_is_refused_before_anything_starts(monkeypatch):
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
+
+    with pytest.raises(WorkerError, match="cannot go through Ray Client"):
+        Dataset(range(3)).map(abs, workers=Ray(2)).open()
 
 
 ALONE = """

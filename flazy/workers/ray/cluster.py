@@ -26,6 +26,8 @@ try:
 except ImportError as error:
     raise MissingExtra("workers=Ray(…) needs Ray, which is missing: pip install flazy[ray]") from error
 
+from ray.util.client import ray as client
+
 from flazy.workers.ray.actors import Actors
 from flazy.workers.ray.pool import RayPool
 from flazy.workers.ray.stored import Parcel, parcel_of
@@ -104,6 +106,7 @@ def connected(where: Ray) -> Cluster:
     """
     global _cluster  # noqa: PLW0603 - one a process, as Ray has it
     with _lock:
+        _refuse_client(where)
         if not ray.is_initialized():
             _end()
             _connect(where)
@@ -159,6 +162,16 @@ def _connect(where: Ray) -> None:
     ray.init(STARTED, include_dashboard=False, **quiet)
     cores = ray.cluster_resources().get("CPU", 0)
     log.warning("there is no Ray cluster: one was started here, with %g CPUs; it ends with this program", cores)
+
+
+def _refuse_client(where: Ray) -> None:
+    """Refuse Ray Client, by which results cannot be streamed; `Ray` has looked at what was given to it."""
+    given = where.address or os.environ.get("RAY_ADDRESS", "")
+    if (given.startswith("ray://") and not ray.is_initialized()) or client.is_connected():
+        raise WorkerError(
+            "workers=Ray(…) cannot go through Ray Client (ray://), by which results are not streamed; run the program "
+            "on a machine of the cluster, e.g. as a Ray job"
+        )
 
 
 def _reach(address: str | None) -> None:
