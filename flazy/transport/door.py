@@ -115,7 +115,7 @@ class Door:
 
     def sockets(self) -> list[zmq.Socket[bytes]]:
         """Give what is to be polled for something to read: the guard's, control, results."""
-        return [self.guard.socket, self._control, self._results]
+        return [each for each in (self.guard.socket, self._control, self._results) if not each.closed]
 
     def writable(self) -> list[zmq.Socket[bytes]]:
         """Give what is to be polled for room to write, so that `flush` has something to do."""
