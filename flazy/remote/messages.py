@@ -2,7 +2,7 @@
 
 ::
 
-    [envelope | body frames …]      envelope: magic, protocol, kind, session, count
+    [envelope | body frames …]      envelope: magic, protocol, kind, session, count; how frames were cut, if any was
 
 Most bodies are plain values.  A task, a part and the like are messages of ``flazy.transport.wire`` behind the envelope,
 as they pass between a driver and its processes; a worker's number in them is the one that it has on its host.
@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple
 
 from flazy.errors import ProtocolError
 from flazy.transport.codec import Buffer, decode, encode
+from flazy.transport.pieces import cut, joined
 
 __all__ = [
     "PROTOCOL", "Answer", "Beat", "Died", "Envelope", "Inquiry", "Joined", "Knock", "Leaving", "Opened", "Over",
@@ -206,16 +207,21 @@ class Envelope(NamedTuple):
 
 def pack(message: Message, envelope: Envelope) -> list[Buffer]:
     """Make frames of a message; arrays in it are not copied."""
+    frames, counts = cut(_body(message))
     head = ENVELOPE.pack(MAGIC, PROTOCOL, KINDS.index(type(message)), *envelope)
+    return [head + struct.pack(f"<{len(counts)}I", *counts), *frames]
+
+
+def _body(message: Message) -> list[Buffer]:
     match message:
         case Passed():
             about = [message.worker, message.samples, message.first, tuple(message.sizes)]
-            return [head, *encode([about], pickle=False), *message.frames]
+            return [*encode([about], pickle=False), *message.frames]
         case Opened():
             rest = [*_fields(message)[:2], message.stream is not None, *_fields(message)[4:]]
             stream = [] if message.stream is None else [message.stream]
-            return [head, *encode([rest], pickle=False), *stream, *message.aside]
-    return [head, *encode([_fields(message)], pickle=False)]
+            return [*encode([rest], pickle=False), *stream, *message.aside]
+    return encode([_fields(message)], pickle=False)
 
 
 def unpack(frames: Sequence[Buffer], allowed: frozenset[type[Any]]) -> tuple[Envelope, Message]:
@@ -227,8 +233,12 @@ def unpack(frames: Sequence[Buffer], allowed: frozenset[type[Any]]) -> tuple[Env
         For anything else.
     """
     try:
-        magic, protocol, kind, *numbers = ENVELOPE.unpack(frames[0])
-        return Envelope(*numbers), _made(_kind(magic, protocol, kind, allowed), frames[1:])
+        head, body = bytes(frames[0]), frames[1:]
+        magic, protocol, kind, *numbers = ENVELOPE.unpack(head[: ENVELOPE.size])
+        known = _kind(magic, protocol, kind, allowed)
+        if len(head) > ENVELOPE.size:
+            body = joined(body, [count for (count,) in struct.iter_unpack("<I", head[ENVELOPE.size :])])
+        return Envelope(*numbers), _made(known, body)
     except ProtocolError:
         raise
     except Exception as error:

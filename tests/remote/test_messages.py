@@ -3,6 +3,8 @@
 import dataclasses
 import math
 import pickle
+import struct
+from functools import partial
 from random import Random
 
 import pytest
@@ -39,6 +41,7 @@ from flazy.remote.messages import (
 )
 from flazy.transport import codec
 from flazy.transport.codec import encode
+from flazy.transport.pieces import cut
 from tests.transport.mutations import mutated
 from tests.transport.same import same
 
@@ -243,3 +246,21 @@ def test_any_frames_are_a_message_or_refused(frames, kind):
 @pytest.mark.parametrize(("heartbeat", "between"), [(10, 1.0), (4, 1.0), (1, 0.25), (0.2, 0.05)])
 def test_beats_are_so_close_that_one_may_be_late(heartbeat, between):
     assert between == between_beats(heartbeat)
+
+
+def test_long_frames_are_cut_for_the_way(monkeypatch):
+    monkeypatch.setattr(messages, "cut", partial(cut, size=8))
+    message = Passed([b"header", bytearray(range(20))], 5)
+    frames = pack(message, Envelope(1, 2))
+    _, read = unpack([bytearray(frame) for frame in frames], FROM_HOST)
+
+    assert [6, 8, 8, 4] == [len(frame) for frame in frames[-4:]]
+    assert [b"header", bytes(range(20))] == read.frames
+
+
+@pytest.mark.parametrize("behind", [b"\0", b"\1\0\0", struct.pack("<I", 2), struct.pack("<2I", 1, 0)])
+def test_frames_that_were_not_cut_as_it_is_said_are_refused(behind):
+    head, *rest = pack(Beat(1), Envelope(1, 2))
+
+    with pytest.raises(ProtocolError):
+        unpack([head + behind, *rest], FROM_HOST)
