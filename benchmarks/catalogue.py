@@ -176,6 +176,10 @@ PEERS = {
              rounds=3),  # 6 s a cell
         Peer("machine", "machine", ("limits",), rival=False, rounds=3),
         Peer("flazy_remote", "flazy_remote", tuple(REMOTE), rival=False, about="Remote(...) and one flazy-worker"),
+        Peer(
+            "flazy_remote_plain", "flazy_remote_plain", tuple(REMOTE), rival=False,
+            about="the same without CURVE, which the benchmark patches away: what that costs in Flazy",
+        ),
         Peer("flazy_local", "flazy_", tuple(REMOTE), rival=False, about="workers=2: no network at all"),
         Peer("torch_rpc", "torch_rpc", tuple(REMOTE), ("torch==2.13.0",),
              about="torch.distributed.rpc over TensorPipe's TCP, a window of rpc_async, order kept"),
