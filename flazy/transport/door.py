@@ -28,10 +28,12 @@ from flazy.transport.codec import Buffer
 from flazy.transport.curve import Address, Guard, KeyPair
 from flazy.transport.hub import COPY_BYTES
 from flazy.transport.payload import LARGE
+from flazy.transport.pieces import PIECE
 
 __all__ = ["Door"]
 
-MOST_BYTES = 2**30  # of a frame
+# Of a frame: nobody sends longer ones, and whoever connects may have one in our memory before it is known who it is.
+MOST_BYTES = PIECE + 2**20
 HANDSHAKE_MS = 5000  # the default of 30 s keeps a descriptor for that long for each who connects and says nothing
 BACKLOG = 512
 SOCKETS = 64  # of the context: connections are none, but a stranger and a monitor are

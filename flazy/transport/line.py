@@ -23,11 +23,12 @@ from flazy.transport import curve
 from flazy.transport.codec import Buffer, nbytes
 from flazy.transport.curve import KeyPair
 from flazy.transport.hub import COPY_BYTES
+from flazy.transport.pieces import PIECE
 
 __all__ = ["Line", "LineEvent"]
 
 HANDSHAKE_MS = 5000
-LARGEST = 2**30  # bytes of a frame
+LARGEST = PIECE + 2**20  # bytes of a frame, as of the door
 # Twelve days, and a line that broke is closed at once.  With -1, "never", libzmq drops what has come and was not read
 # when a connection ends, such as the last words of the other side; and 2**31 ms overflow in its older versions.
 NEVER_MS = 2**30

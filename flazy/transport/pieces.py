@@ -1,7 +1,7 @@
 """Frames that are too long for one message of ZeroMQ's: cut where they are sent, put together where they come.
 
-The door and the line take no frame of 1 GiB or more, and libzmq holds what it encrypts three times; a connection that
-was closed for a long frame would be made anew, and closed for it again.
+The door and the line take no frame that is much longer, and libzmq holds what it encrypts three times; a connection
+that was closed for a long frame would be made anew, and closed for it again.
 """
 
 from __future__ import annotations

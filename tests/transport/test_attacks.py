@@ -6,6 +6,7 @@ Each attack is made with plain sockets, which keep to no rule of ours.
 import contextlib
 import logging
 import socket
+import struct
 import threading
 
 import pytest
@@ -14,6 +15,7 @@ import zmq
 from flazy.transport import door as doors
 from flazy.transport.curve import KeyPair, new_keys
 from flazy.transport.line import LineEvent
+from flazy.transport.pieces import PIECE
 from tests.remote.proxy import Proxy
 from tests.transport.callers import HOST, TRAINER, Entry
 
@@ -263,6 +265,17 @@ def test_noise_is_hung_up_on(monkeypatch, noise):
     entry = Entry()
     for port in entry.door.ports:
         say(entry, port, noise)
+
+    assert nothing_came(entry)
+    entry.close()
+
+
+def test_long_frame_of_a_stranger_is_hung_up_on_before_it_has_come(monkeypatch):
+    monkeypatch.setattr(doors, "HANDSHAKE_MS", 60_000)  # so that it is not for this that it is hung up on
+    entry = Entry()
+    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"CURVE".ljust(20, b"\0") + bytes(32)
+    for port in entry.door.ports:
+        say(entry, port, greeting + b"\x06" + struct.pack(">Q", 2 * PIECE))
 
     assert nothing_came(entry)
     entry.close()
