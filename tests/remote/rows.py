@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tests.faults import LATER, Row
+from tests.faults import Row
 
 __all__ = ["REMOTE"]
 
+ATTACKS = "remote/test_attacks.py"
 CODE = "remote/test_code.py"
 CURVE = "transport/test_curve.py"
 DOOR = "transport/test_door.py"
@@ -31,7 +32,7 @@ REMOTE = (
         "`flazy-worker` gives up soon, ends its processes and exits with 3, or waits with `--keep`",
         (f"{PARTED}::test_host_whose_trainer_vanishes_ends_and_leaves_nothing",)),  # and --keep: the tests of the agent
     Row(46, "results come twice, late, from an old session, or of tasks that nobody gave",
-        "they are dropped and counted", left_out=LATER),  # the tests of remote/hosts.py
+        "they are dropped and counted", (ATTACKS, "remote/test_swarm.py")),
     Row(47, "messages of another magic or version, with no frames, a million, or claims of 4 GiB",
         "`ProtocolError`; it costs the host that sent it, and nobody else anything", (
             "remote/test_messages.py",
@@ -55,7 +56,7 @@ REMOTE = (
             f"{CURVE}::test_guard_logs_addresses_once_a_second_and_never_a_key",
             f"{KEYS}::test_deleted_line_lets_nobody_in",
             f"{LINE}::test_refused_key_is_told",
-            # and the count of calls of the decoder: remote/test_strangers.py
+            ATTACKS,
         )),
     Row(51, "nobody answers who may come in", "nobody comes in, and nothing listens where a trial comes in", (
         f"{CURVE}::test_guard_refuses_where_it_cannot_be_known_whom_to_let_in",
@@ -66,16 +67,16 @@ REMOTE = (
         "no function is unpickled; `flazy-worker` says so and exits with 2", (
             f"{LINE}::test_trainer_with_another_key_is_told",
             f"{LINE}::test_who_has_no_keys_at_all_is_not_the_trainer",
-            # and the exit code: the tests of remote/cli.py
+            ATTACKS,
         )),
     Row(53, "a session that was recorded is sent again; two workers with one key; results for another's tasks",
-        "refused or dropped: a key that was proven belongs to a session, and a session to its tasks", left_out=LATER),
-    # the tests of remote/hosts.py, and remote/recorder.py for the recording
+        "refused or dropped: a key that was proven belongs to a session, and a session to its tasks", (ATTACKS,)),
     Row(54, "a worker that was let in and means ill: pickles, dtypes with objects, frames of 10 GB, a byte a second",
         "no code runs in the trainer, memory is bounded, and that worker alone is dropped", (
             "transport/test_hostile.py::test_what_was_pickled_is_not_unpickled_where_that_is_not_allowed",
             "transport/test_hostile.py::test_memory_is_bounded_by_the_size_of_the_message",
-            # and in a live run: remote/test_malicious.py
+            ATTACKS,
+            "remote/test_swarm.py",
         )),
     Row(55, "files of keys that others may read or own, or that are links; keys in logs, tracebacks, pickles and `ps`",
         "refused as ssh does it; a key is shown nowhere", (
@@ -85,7 +86,7 @@ REMOTE = (
             f"{JOIN}::test_no_error_shows_the_code",
             f"{JOIN}::test_secret_is_in_no_repr_and_no_pickle",
             f"{LINE}::test_secret_is_in_no_repr_of_a_line",
-            # and all output of a trainer and a host, their ``ps`` lines, and the wire: remote/test_secrets.py
+            "remote/test_secrets.py",
         )),
     # Differences
     Row(56, "another Python, cloudpickle, protocol or numpy; a module that was edited or is missing",
