@@ -53,6 +53,7 @@ PATIENCE_SECONDS = 10.0  # until the trainer has said how long it waits itself
 TRIES = 2  # until a refusal is believed: a trainer that is killed just then looks like one with another key
 FAULTS = 5  # sessions that end with a message that cannot be understood
 RETRY_SECONDS = 0.5  # between tries to reach the trainer
+LAST_WORD_SECONDS = 0.3  # for what a trainer that ends has said by the other link
 SILENCE = 6  # times its patience, after which a trainer that says nothing is taken for gone: it may be sending much
 LEAST_SILENCE_SECONDS = 60.0  # a debugger may have stopped it; of one whose machine is gone the system tells
 END_SECONDS = 5.0  # for the processes to end
@@ -118,6 +119,7 @@ class _Agent:
         self._faults = 0
         self._why = ""  # the last try to reach the trainer failed
         self._was_accepted = False  # in that try, by a system if not by a program
+        self._torn_until: float | None = None  # one of the two links has ended, and the other may bring a last word
         self._outcome: Outcome | None = None
 
     def leave(self, *_signal: object) -> None:
@@ -145,7 +147,8 @@ class _Agent:
 
     def _wait(self) -> None:
         now = time.monotonic()
-        times = [self._next_beat, self._fleet.next_deadline(), self._retry_at if self._trainer is None else None]
+        retry_at = self._retry_at if self._trainer is None else None
+        times = [self._next_beat, self._fleet.next_deadline(), retry_at, self._torn_until]
         until = min(moment for moment in times if moment is not None)
         line = None if self._trainer is None else self._trainer.line
         others = [self._mailbox.fileno(), *self._fleet.sentinels(), *(line.sockets() if line else ())]
@@ -163,6 +166,8 @@ class _Agent:
                     if (event := next(self._trainer.events(), None)) is None:
                         break
                     self._happened(event)
+                if self._torn_until is not None and now >= self._torn_until and self._outcome is None:
+                    self._break("the connection broke")
             except ProtocolError as error:
                 self._faults += 1
                 if self._faults == FAULTS:
@@ -195,7 +200,7 @@ class _Agent:
             case LineEvent.NO_ANSWER:
                 self._break(NOBODY)
             case LineEvent.BROKEN:
-                self._break("the connection broke")
+                self._torn_until = time.monotonic() + LAST_WORD_SECONDS
 
     def _refused(self, why: str) -> None:
         """Give up, unless a second try may tell something else, or other keys may be there then."""
@@ -282,6 +287,7 @@ class _Agent:
 
     def _break(self, why: str) -> None:
         """End the session, and begin another soon."""
+        self._torn_until = None
         if why != self._why:  # of a trainer that stays away for a night it is said once
             log.info("%s: %s", self._where, why)
         self._why = why

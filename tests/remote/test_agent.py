@@ -49,6 +49,14 @@ def test_trainer_that_ends_is_left_with_a_goodbye():
     assert "leaving" == states[-1]
 
 
+def test_last_word_is_waited_for_where_the_other_link_has_ended():
+    with Trainer(HELLO, beats=1, torn=True) as trainer:
+        outcome, _ = served(trainer)
+
+    assert (0, "the trainer has ended") == outcome
+    assert 1 == trainer.count(Knock)
+
+
 def test_trainer_that_talks_nonsense_five_times_is_a_fault_of_ours():
     with Trainer([b"hello"]) as trainer:
         outcome, _ = served(trainer, keep=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from typing import Self
 
+import psutil
 import zmq
 
 from flazy.remote.join import JoinCode
@@ -28,6 +31,8 @@ class Trainer:
         It hears so many, and says then that it has ended.
     closed
         Whether it lets nobody in.
+    torn
+        Whether its results link ends a moment before it says that it has ended.
 
     Attributes
     ----------
@@ -37,11 +42,14 @@ class Trainer:
         What was said to it.
     """
 
-    def __init__(self, *answers: Message | list[bytes], beats: int = 0, closed: bool = False) -> None:
+    def __init__(
+        self, *answers: Message | list[bytes], beats: int = 0, closed: bool = False, torn: bool = False
+    ) -> None:
         self.keys, self.guests = new_keys(), new_keys()
         self.heard: list[Message] = []
         self._answers = answers
         self._beats = beats
+        self._torn = torn
         allowed = None if closed else self.guests.public
         self._door = Door(Address("127.0.0.1", 0, 0), self.keys, lambda public: public == allowed)
         self._end = threading.Event()
@@ -81,9 +89,19 @@ class Trainer:
             for count, answer in enumerate(self._answers):
                 self._say(routing, answer, count)
         elif isinstance(message, Beat) and self._beats == self.count(Beat):
+            if self._torn:
+                self._tear()
+                self._end.wait(0.1)  # the host has long seen it when it hears the rest
             self._say(routing, Over(0), len(self._answers))
 
     def _say(self, routing: bytes, words: Message | list[bytes], count: int) -> None:
         if not isinstance(words, list):  # a refusal is not of a session
             words = pack(words, Envelope(0, 0) if isinstance(words, TurnedAway) else Envelope(SESSION, count))
         self._door.send(routing, words)
+
+    def _tear(self) -> None:
+        """End the connection of the results link, whatever ZeroMQ thinks of it."""
+        for each in psutil.Process().net_connections("tcp"):
+            if each.laddr.port == self._door.ports[1] and each.raddr:
+                with socket.socket(fileno=os.dup(each.fd)) as connection:
+                    connection.shutdown(socket.SHUT_RDWR)
