@@ -12,7 +12,8 @@ import flazy
 def modules():
     """Name every module of Flazy but those that need a framework or start as a program."""
     names = [module.name for module in pkgutil.walk_packages(flazy.__path__, "flazy.")]
-    return ["flazy", *(name for name in names if not name.startswith("flazy.feeds.") and "__main__" not in name)]
+    apart = ("flazy.feeds.", "flazy.workers.ray.")
+    return ["flazy", *(name for name in names if not name.startswith(apart) and "__main__" not in name)]
 
 
 @pytest.mark.parametrize("name", modules())
