@@ -113,7 +113,7 @@ class Guests:
 
     def lost(self, worker: int, death: Death, blame: Blame | None, *, own: bool) -> None:
         """Pass on; where its processes die faster than they work, give up."""
-        if self._owner is None:
+        if self._owner is None or not self.knows(worker):  # it was lost before it could be told of
             return
         self._owner.lost(worker, death, blame)
         if (error := self._breaker.lost(str(death), own=own, joined=True)) is not None:

@@ -177,6 +177,8 @@ class Register:
             self._join(host, user, number)
 
     def _join(self, host: Host, user: User, number: int) -> None:
+        if number not in self._workers:  # the host was found gone as this was told to it, or to another user
+            return
         if user.run in self._alone:
             patience, _ = self._alone[user.run]
             self._alone[user.run] = patience, float("inf")
@@ -186,16 +188,21 @@ class Register:
         return [self._users[run] for run, state in host.runs.items() if state == OPEN and run in self._users]
 
     def _lose(self, host: Host, how: str, *, own: bool = False) -> None:
-        """Count nothing of a session any more."""
+        """Count nothing of a session any more; nothing changes where it was lost before.
+
+        Anybody who speaks to a host may find it gone, in the middle of what it does for another reason.
+        """
+        if self._by_session.pop(host.session, None) is None:
+            return
         self._by_routing.pop(host.routing, None)
         self._shut(host.routing)
-        self._by_session.pop(host.session, None)
-        users = self._opened(host)
-        for number in host.workers.values():
+        host.late.clear()
+        users, numbers = self._opened(host), list(host.workers.values())
+        for number in numbers:
             del self._workers[number]
         if not self._at_end:  # else it goes because we have said so
-            self._warn_seldom(f"{host.name} {how}" + ("; its samples are sent again" if users and host.workers else ""))
-        for number in host.workers.values():
+            self._warn_seldom(f"{host.name} {how}" + ("; its samples are sent again" if users and numbers else ""))
+        for number in numbers:
             for user in users:
                 user.lost(number, Death(host.spelled(number), f"is lost: its machine {how}"), None, own=own)
         self._count_alone()
