@@ -24,7 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import flazy
-from tests.chaos.scenarios import SCENARIOS, Fire
+from tests.chaos.machines import MACHINES
+from tests.chaos.scenarios import SCENARIOS as HERE
+from tests.chaos.scenarios import Fire
 
 COLUMNS = (
     "samples", "pipelines", "kill", "stop", "stop_long", "kill_zygote", "stop_zygote", "lost", "sent again", "dropped",
@@ -34,7 +36,8 @@ HEADS = (
     "samples", "pipelines", "kills", "short stops", "long stops", "zygotes killed", "zygotes stopped", "workers lost",
     "sent again", "dropped", "left out",
 )  # fmt: skip
-SHARES = {"random": 6.0, "deadly": 1.5, "deadly flatmap": 1.5}  # of the time; 1 where nothing is said
+SCENARIOS = HERE | MACHINES
+SHARES = {"random": 6.0, "machines": 2.0, "deadly": 1.5, "deadly flatmap": 1.5}  # of the time; 1 where nothing is said
 ROOT = Path(__file__).parent.parent.parent
 SECONDS = 180.0  # of all scenarios together
 POINTS = "all fault points"
