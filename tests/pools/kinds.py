@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -71,9 +72,13 @@ def processes() -> Iterator[Workers]:
 
 @contextlib.contextmanager
 def ray() -> Iterator[Workers]:
-    made = flazy.Ray  # type: ignore[attr-defined]  # see NO_RAY
-    yield lambda n=2, **options: made(n, **options)
-    flazy.shutdown()
+    """Have a cluster with room for the actors of several stages at once, however many cores there are."""
+    cluster = importlib.import_module("ray")
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:  # a short path
+        cluster.init(num_cpus=32, include_dashboard=False, logging_level="WARNING", _temp_dir=folder)
+        yield lambda n=2, **options: flazy.Ray(n, **options)
+        flazy.shutdown()
+        cluster.shutdown()
 
 
 def joined(**options: Any) -> Callable[[], AbstractContextManager[Workers]]:
