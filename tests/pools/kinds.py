@@ -132,7 +132,7 @@ KINDS = {
     "remote": Kind(joined(), NO_REMOTE, AFAR),
     "remote and local": Kind(joined(local=1), NO_REMOTE, AFAR),
     "remote with pickle": Kind(joined(allow_pickle=True), NO_REMOTE, COMING_AND_GOING),
-    "ray": Kind(ray, NO_RAY),
+    "ray": Kind(ray, NO_RAY, {"timeouts": "nobody ends a function that hangs in an actor"}),
     "processes": Kind(processes),
     "threads": Kind(threads, lacks=HERE),
     "inline": Kind(inline, lacks=HERE | {
