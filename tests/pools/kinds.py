@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -70,17 +69,6 @@ def processes() -> Iterator[Workers]:
     yield lambda n=2, **options: Processes(n, **options)
 
 
-@contextlib.contextmanager
-def ray() -> Iterator[Workers]:
-    """Have a cluster with room for the actors of several stages at once, however many cores there are."""
-    cluster = importlib.import_module("ray")
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:  # a short path
-        cluster.init(num_cpus=32, include_dashboard=False, logging_level="WARNING", _temp_dir=folder)
-        yield lambda n=2, **options: flazy.Ray(n, **options)
-        flazy.shutdown()
-        cluster.shutdown()
-
-
 def joined(**options: Any) -> Callable[[], AbstractContextManager[Workers]]:
     """Have one host of two processes beside whatever is told."""
 
@@ -111,7 +99,6 @@ def join(remote: Remote, hosts: Hosts) -> None:
         assert list(range(100)) == list(run)
 
 
-NO_RAY = "" if find_spec("ray") and hasattr(flazy, "Ray") else "ray is not installed, or Flazy has no workers on it"
 NO_REMOTE = "" if find_spec(PROGRAM[-1]) else "there is no flazy-worker"
 
 HERE = {
@@ -132,7 +119,6 @@ KINDS = {
     "remote": Kind(joined(), NO_REMOTE, AFAR),
     "remote and local": Kind(joined(local=1), NO_REMOTE, AFAR),
     "remote with pickle": Kind(joined(allow_pickle=True), NO_REMOTE, COMING_AND_GOING),
-    "ray": Kind(ray, NO_RAY, {"timeouts": "nobody ends a function that hangs in an actor"}),
     "processes": Kind(processes),
     "threads": Kind(threads, lacks=HERE),
     "inline": Kind(inline, lacks=HERE | {

@@ -1,45 +1,44 @@
 """What an actor leaves behind when it dies, and what is read from that; nothing here needs Ray."""
 
-import ctypes
 import os
 import pathlib
 import signal
+import subprocess
 import sys
-from array import array
 
 import pytest
 
-from flazy.plan.loops import OUTSIDE
 from flazy.workers.contract import STALE
 from flazy.workers.launch import Running, running_in
 from flazy.workers.ray import record as records
 from flazy.workers.ray.record import PREFIX, Record, death_of, read
 
+NOTES = """
+import ctypes, os, signal, sys
+from array import array
+from flazy.plan.loops import OUTSIDE
+from flazy.workers.ray import record as records
 
-def left_by(end):
-    """Run a child that notes something in a record and ends; give its path."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        record = Record(near=False)
-        record.memory[:4] = memoryview(array("q", (7, 3, 5, OUTSIDE)))
-        os.write(writing, record.path.encode())
-        end()
-        os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
-    path = os.read(reading, 1000).decode()
-    os.close(reading)
-    os.close(writing)
-    return path
+records.SHM = {folder!r}
+record = records.Record(near=False)
+record.memory[:4] = memoryview(array("q", (7, 3, 5, OUTSIDE)))
+print(record.path, flush=True)
+"""
+
+
+def left_by(end, folder=records.SHM):
+    """Run a program that notes something in a record and ends; give its path."""
+    command = [sys.executable, "-c", f"{NOTES.format(folder=folder)}{end}\nos.kill(os.getpid(), signal.SIGKILL)"]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, text=True)
+    return ended.stdout.strip()
 
 
 ENDS = {
-    "exit": (lambda: os._exit(5), "exited with code 5", 5, True),
-    "stale": (lambda: os._exit(STALE), "ended, since modules that it had loaded have changed", STALE, False),
-    "segfault": (lambda: ctypes.string_at(0), "was killed by SIGSEGV", -signal.SIGSEGV, True),
-    "abort": (os.abort, "was killed by SIGABRT", -signal.SIGABRT, True),
-    "kill": (lambda: None, "was killed, or its node was lost", None, False),
+    "exit": ("os._exit(5)", "exited with code 5", 5, True),
+    "stale": (f"os._exit({STALE})", "ended, since modules that it had loaded have changed", STALE, False),
+    "segfault": ("ctypes.string_at(0)", "was killed by SIGSEGV", -signal.SIGSEGV, True),
+    "abort": ("os.abort()", "was killed by SIGABRT", -signal.SIGABRT, True),
+    "kill": ("", "was killed, or its node was lost", None, False),
 }
 
 
@@ -64,12 +63,7 @@ def test_without_a_record_nobody_knows_and_ray_is_quoted_without_its_guesses():
 
 
 def test_end_of_a_child_that_a_function_has_forked_is_not_the_actors():
-    def fork_and_wait():
-        child = os.fork()
-        if not child:
-            os._exit(9)
-        os.waitpid(child, 0)
-
+    fork_and_wait = "child = os.fork()\nif not child: os._exit(9)\nos.waitpid(child, 0)"
     death, _own = death_of("actor 1", read(left_by(fork_and_wait)), "")
 
     assert "was killed, or its node was lost" == death.how
@@ -85,7 +79,7 @@ def test_record_that_nobody_holds_is_removed_after_an_hour(monkeypatch, tmp_path
             os.utime(path, (1, 1))
     with held.open() as file:
         records.fcntl.flock(file, records.fcntl.LOCK_EX)
-        made = left_by(lambda: None)
+        made = left_by("", str(tmp_path))
 
     assert {held, fresh, other, pathlib.Path(made)} == set(tmp_path.iterdir())
 
