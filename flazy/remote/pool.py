@@ -19,10 +19,10 @@ from flazy.transport.codec import Unencodable
 from flazy.transport.payload import Encoded, Payload, Placed
 from flazy.transport.places import Intake
 from flazy.transport.stretches import arranged
-from flazy.transport.wire import Result, Task
-from flazy.workers.breaker import Breaker
+from flazy.transport.wire import Task
 from flazy.workers.deaths import Death, tidy
 from flazy.workers.launch import Running
+from flazy.workers.passing import Passing
 from flazy.workers.pool import Inputs, Owner, message_of
 from flazy.workers.processes import ProcessPool
 
@@ -48,7 +48,7 @@ def _spelled(dtype: Any) -> str | None:
     return str(dtype.name if is_extended(dtype) else dtype.str)
 
 
-class Guests:
+class Guests(Passing):
     """The workers of other machines, as they are told of: see `flazy.remote.host.User`.
 
     Nobody is replaced here who leaves: hosts see to their processes, and people to their hosts.
@@ -66,14 +66,13 @@ class Guests:
     def __init__(
         self, parcel: Parcel, terms: Terms, *, beside: int = 0, warn_slow: Callable[[str, str], None]
     ) -> None:
+        super().__init__(1)  # and more as they come
         self.run = 0
         self.parcel = parcel
         self.terms = terms
         self._beside = beside
         self._warn_slow = warn_slow
-        self._owner: Owner | None = None
         self._names: dict[int, str] = {}
-        self._breaker = Breaker(1)
 
     def open(self, owner: Owner) -> None:
         """Tell a stage from now on."""
@@ -95,29 +94,12 @@ class Guests:
         """Pass on."""
         self._names[worker] = name
         self._breaker.n = max(self._breaker.n, len(self._names))
-        self._breaker.joined()
-        if self._owner is not None:
-            self._owner.joined(worker)
-
-    def result(self, result: Result) -> None:
-        """Pass on.
-
-        Raises
-        ------
-        ProtocolError
-            The result is not what it may be; nothing has changed.
-        """
-        if self._owner is not None:
-            self._owner.result(result)
-        self._breaker.worked()
+        self._pass_joined(worker)
 
     def lost(self, worker: int, death: Death, blame: Blame | None, *, own: bool) -> None:
         """Pass on; where its processes die faster than they work, give up."""
-        if self._owner is None or not self.knows(worker):  # it was lost before it could be told of
-            return
-        self._owner.lost(worker, death, blame)
-        if (error := self._breaker.lost(str(death), own=own, joined=True)) is not None:
-            self.broken(error)
+        if self._owner is not None and self.knows(worker):  # else it was lost before it could be told of
+            self._pass_lost(worker, death, blame, own=own)
 
     def refused(self, error: Exception) -> None:
         """Give up, unless there are processes of this machine."""
@@ -129,11 +111,6 @@ class Guests:
         if self._owner is not None:
             what = self._owner.describe(running.task, running.place)
             self._warn_slow(f"{what} has been running for {seconds:.0f} s in {self.name(worker)}", tidy(stack))
-
-    def broken(self, error: BaseException) -> None:
-        """Pass on."""
-        if self._owner is not None:
-            self._owner.broken(error)
 
 
 class RemotePool:

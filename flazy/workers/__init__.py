@@ -18,6 +18,7 @@ freshness  whether what a worker has imported has changed
 mailbox    how other threads reach the hub, or the relay
 relay      what workers print and log, brought to the caller
 fleet      the worker processes of this process: who works for whom
+passing    what is told of workers, passed on to their stage
 lending    which place in shared memory a task gets
 owned      whether what a function returned is nobody else's
 pool       what a parallel stage needs of its workers, for processes and for threads

@@ -11,17 +11,17 @@ from flazy.core.events import Blame
 from flazy.errors import WorkerError
 from flazy.plan.where import Processes
 from flazy.transport.wire import Open, Refused, Result
-from flazy.workers.breaker import Breaker
 from flazy.workers.deaths import Death, tidy
 from flazy.workers.fleet import Fleet
 from flazy.workers.launch import Running
 from flazy.workers.lending import Lending
+from flazy.workers.passing import Passing
 from flazy.workers.pool import Owner
 
 __all__ = ["Crew"]
 
 
-class Crew:
+class Crew(Passing):
     """The tenant of a fleet with a single run.
 
     Parameters
@@ -37,16 +37,14 @@ class Crew:
     """
 
     def __init__(self, where: Processes, around: dict[str, Any], fleet: Fleet, lending: Lending) -> None:
+        super().__init__(where.n)
         self._n = where.n
         self._timeout = where.timeout
         self._around = around
         self._fleet = fleet
         self._lending = lending
-        self._owner: Owner | None = None
         self._opened: Open | None = None
-        self._ready: set[int] = set()
         self._pids: dict[int, int] = {}
-        self._breaker = Breaker(where.n)
 
     def open(self, owner: Owner, opened: Open) -> None:
         """Lease them."""
@@ -70,11 +68,8 @@ class Crew:
 
     def joined(self, worker: int) -> None:
         """Pass on."""
-        self._ready.add(worker)
-        self._breaker.joined()
         self._pids[worker] = self._fleet.pid(worker) or 0
-        if self._owner is not None:
-            self._owner.joined(worker)
+        self._pass_joined(worker)
 
     def closed(self, worker: int, run: int) -> None:
         """Do nothing: workers are given back as a whole."""
@@ -88,9 +83,7 @@ class Crew:
             The result is not what it may be; nothing has changed.
         """
         self._lending.measure(result)
-        if self._owner is not None:
-            self._owner.result(result)
-        self._breaker.worked()
+        super().result(result)
 
     def refused(self, refused: Refused) -> None:
         """End the stage: another worker could not load its functions either."""
@@ -99,16 +92,11 @@ class Crew:
 
     def lost(self, worker: int, death: Death, blame: Blame | None, *, own: bool, run: int | None) -> None:
         """Replace a dead worker, unless they die faster than they work; ``own`` as in `Blame`."""
-        owner, opened = self._owner, self._opened
-        if owner is None or opened is None:
+        opened = self._opened
+        if self._owner is None or opened is None:
             return
         self._fleet.relay.warn(f"{death.headline}; its samples are sent again")
-        broken = self._breaker.lost(str(death), own=own, joined=worker in self._ready)
-        self._ready.discard(worker)
-        owner.lost(worker, death, blame)
-        if broken is not None:
-            self.broken(broken)
-        else:
+        if self._pass_lost(worker, death, blame, own=own):
             self._fleet.start(self, self._around, opened)
 
     def slow(self, worker: int, running: Running, seconds: float, stack: str) -> None:
@@ -118,8 +106,3 @@ class Crew:
             limit = " (no timeout= is set)" if self._timeout is None else ""  # else it is a setup=
             text = f"{what} has been running for {seconds:.0f} s in {self.name(worker)}{limit}"
             self._fleet.relay.warn_slow(text, tidy(stack))
-
-    def broken(self, error: BaseException) -> None:
-        """Pass on."""
-        if self._owner is not None:
-            self._owner.broken(error)

@@ -15,9 +15,9 @@ from flazy.sample import fresh
 from flazy.transport.codec import Unencodable, encode, nbytes
 from flazy.transport.payload import Encoded, Payload
 from flazy.transport.stretches import arranged
-from flazy.transport.wire import Open, Result, Task
-from flazy.workers.breaker import Breaker
+from flazy.transport.wire import Open, Task
 from flazy.workers.deaths import Death
+from flazy.workers.passing import Passing
 from flazy.workers.pool import Inputs, Owner, message_of
 from flazy.workers.ray.actors import Actors, Opened
 from flazy.workers.ray.stored import LARGE, Parcel, Stored
@@ -28,7 +28,7 @@ WARN_SECONDS = 10.0  # after which it is said that actors are missing
 START_SECONDS = 60.0  # after which a stage without any gives up
 
 
-class RayPool:
+class RayPool(Passing):
     """Actors of one parallel stage; they report here, and what is the stage's business is passed on.
 
     Parameters
@@ -46,16 +46,14 @@ class RayPool:
     def __init__(
         self, where: Ray, kernel: Parcel, around: dict[str, Any], actors: Actors, batching: Batching | None = None
     ) -> None:
+        super().__init__(where.n)
         self._where = where
         self._kernel = kernel
         self._around = around
         self._actors = actors
         self._batching = batching
-        self._owner: Owner | None = None
         self._opened: Opened | None = None
-        self._ready: set[int] = set()
         self._names: dict[int, str] = {}
-        self._breaker = Breaker(where.n)
         self._joins = 0
         self.run = 0
 
@@ -111,44 +109,19 @@ class RayPool:
 
     def joined(self, worker: int) -> None:
         """Pass on."""
-        self._ready.add(worker)
         self._joins += 1
         self._names[worker] = self._actors.name(worker)
-        self._breaker.joined()
-        if self._owner is not None:
-            self._owner.joined(worker)
-
-    def result(self, result: Result) -> None:
-        """Pass on; work is getting done.
-
-        Raises
-        ------
-        ProtocolError
-            The result is not what it may be; nothing has changed.
-        """
-        if self._owner is not None:
-            self._owner.result(result)
-        self._breaker.worked()
+        self._pass_joined(worker)
 
     def lost(self, worker: int, death: Death, blame: Blame | None, *, own: bool) -> None:
         """Replace a dead actor, unless they die faster than they work; ``own`` as in `Blame`."""
-        owner, opened = self._owner, self._opened
-        if owner is None or opened is None:
+        opened = self._opened
+        if self._owner is None or opened is None:
             return
         self._actors.relay.warn(f"{death.headline}; its samples are sent again")
-        broken = self._breaker.lost(str(death), own=own, joined=worker in self._ready)
-        self._ready.discard(worker)
-        owner.lost(worker, death, blame)
-        if broken is not None:
-            self.broken(broken)
-        else:
+        if self._pass_lost(worker, death, blame, own=own):
             self._actors.start(self, opened)
             self._watch()
-
-    def broken(self, error: BaseException) -> None:
-        """Pass on."""
-        if self._owner is not None:
-            self._owner.broken(error)
 
     def _watch(self) -> None:
         """Look after a while whether those that are being started are there, and once more in the end."""
