@@ -193,7 +193,7 @@ class _Told:
         text, join_file = line(code), where.join_file
         self.written: list[str] = []
         if join_file is not None:
-            path = _at_home(join_file)
+            path = os.path.abspath(_at_home(join_file))  # noqa: PTH100 - whoever reads it may be in another folder
         if code.secret is None:
             self.how = f"Start one on another machine, with its own key, by:\n  {text}"
         else:

@@ -5,6 +5,7 @@ import logging
 import pytest
 import zmq
 
+import flazy
 from flazy import Dataset
 from flazy.errors import InvalidArgument, NoWorkers
 from flazy.plan.remote import Remote
@@ -41,6 +42,19 @@ def test_join_file_that_cannot_be_written_is_named(tmp_path):
     remote = Remote("tcp://127.0.0.1:0", join_file=tmp_path / "nowhere" / "join")
     with pytest.raises(InvalidArgument, match=r"the join file .*/nowhere/join cannot be written: No such file"):
         Dataset([1]).map(abs, workers=remote).list()
+
+
+def test_join_file_is_named_in_full_and_removed_from_wherever_the_program_is(tmp_path, monkeypatch, caplog):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with Dataset([1]).map(abs, workers=Remote("tcp://127.0.0.1:0", join_file="join")).open():
+        there = (tmp_path / "join").exists()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+    flazy.shutdown()
+
+    assert there
+    assert not (tmp_path / "join").exists()
+    assert f"stands in {tmp_path / 'join'} " in caplog.text
 
 
 def test_who_has_waited_for_nobody_is_told_of_keys_that_were_refused(tmp_path):
